@@ -1,0 +1,204 @@
+"""The records that flow through the market: events in, orders and fills out. Integers only.
+
+Prices are `ticks`, quantities `lots`, times nanoseconds since the Unix epoch, money an integer count of
+`Instrument.money_unit` (1e-8 of the quote currency; 1e-12 of the base currency for inverse contracts).
+Constants are module-level integers because compiled kernels read them as literals.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+# -- sides -------------------------------------------------------------------------------------------------------
+BUY: Final = 1
+SELL: Final = -1
+
+# -- event kinds on a tape (EVENT_DTYPE.kind) ---------------------------------------------------------------------
+DEPTH: Final = 1  # level (side, price_ticks) now displays qty_lots; 0 removes it
+TRADE: Final = 2  # a print; side is the aggressor's: SELL hit a bid, BUY lifted an ask
+CLEAR: Final = 3  # every level is void (both sides); a snapshot follows, or the book is unknown
+SNAPSHOT: Final = 4  # like DEPTH, part of the snapshot that follows a CLEAR
+BBO: Final = 5  # best price and size of one side (bookTicker); a message is a bid row and an ask row
+MARK: Final = 6  # mark price; qty_lots holds the price in 1e-8 quote units, price_ticks is 0
+INDEX: Final = 7  # index price, likewise
+FUNDING: Final = 8  # predicted funding rate in 1e-12 in qty_lots; seq holds the next funding time in ms
+
+# -- event flags ---------------------------------------------------------------------------------------------------
+LAST: Final = 1  # the last row of its message; between rows of one message the book is not observable
+
+EVENT_DTYPE: Final = np.dtype(
+    [
+        ("exch_ns", np.int64),  # exchange stamp
+        ("local_ns", np.int64),  # receive stamp, clock offset already corrected
+        ("seq", np.int64),  # venue's update id (DEPTH, BBO, SNAPSHOT) or trade id (TRADE); 0 where there is none
+        ("price_ticks", np.int64),
+        ("qty_lots", np.int64),
+        ("kind", np.uint8),
+        ("side", np.int8),
+        ("flags", np.uint8),
+    ]
+)
+
+# -- time in force -------------------------------------------------------------------------------------------------
+GTC: Final = 0  # rests until cancelled
+GTX: Final = 1  # post-only: expires instead of taking
+IOC: Final = 2  # takes what it can at once, the rest expires
+
+# -- order states (ORDER_DTYPE.state at the exchange, .view_state as the lane knows it) ---------------------------
+FREE: Final = 0  # the slot holds no order
+SENT: Final = 1  # on its way to the exchange
+LIVE: Final = 2  # resting
+DONE: Final = 3  # filled, cancelled, expired or rejected
+
+ORDER_DTYPE: Final = np.dtype(
+    [
+        ("id", np.int64),  # 1, 2, ... per lane, never reused
+        ("tick", np.int64),
+        ("qty", np.int64),  # lots asked for
+        ("leaves", np.int64),  # lots left, at the exchange
+        ("front", np.int64),  # displayed quantity ahead, in 2^-20 lots (exchange)
+        ("since_print", np.int64),  # lots printed at this tick since its level last changed (exchange)
+        ("view_leaves", np.int64),  # lots left, as the lane knows it
+        ("submit_ns", np.int64),
+        ("arrive_ns", np.int64),  # when it reached the exchange; 0 before
+        ("level", np.int32),  # level id at the exchange, -1 where no event ever touched that price
+        ("side", np.int8),
+        ("tif", np.int8),
+        ("state", np.int8),
+        ("view_state", np.int8),
+        ("cancel_sent", np.int8),  # 1 while a cancel is on its way
+    ]
+)
+
+# -- messages from a lane to the exchange ---------------------------------------------------------------------------
+REQ_SUBMIT: Final = 1
+REQ_CANCEL: Final = 2
+
+REQUEST_DTYPE: Final = np.dtype([("due_ns", np.int64), ("slot", np.int32), ("kind", np.int8)])
+
+# -- messages from the exchange to a lane -----------------------------------------------------------------------------
+ACK: Final = 1  # the order rests
+FILL: Final = 2
+CANCELLED: Final = 3
+EXPIRED: Final = 4  # what an IOC could not take, a GTX that would have taken
+REJECTED: Final = 5
+CANCEL_REJECTED: Final = 6  # the order was already done
+
+RESPONSE_DTYPE: Final = np.dtype(
+    [
+        ("due_ns", np.int64),  # when the lane sees it
+        ("exch_ns", np.int64),
+        ("tick", np.int64),  # of a FILL
+        ("qty", np.int64),  # of a FILL
+        ("cash", np.int64),  # signed change of cash, fee not included
+        ("fee", np.int64),  # paid by the lane; negative is a rebate
+        ("slot", np.int32),
+        ("kind", np.int8),
+        ("maker", np.int8),
+        ("reason", np.int8),
+    ]
+)
+
+# -- reasons: why the exchange or the risk check said no ---------------------------------------------------------------
+OK: Final = 0
+UNKNOWN_LEVEL: Final = 1  # the price lies outside the recorded depth
+WOULD_TAKE: Final = 2  # GTX that would have taken liquidity
+NOTHING_TO_TAKE: Final = 3  # IOC: nothing, or nothing more, within the limit
+ALREADY_DONE: Final = 4
+NO_BOOK: Final = 5  # a side of the book is empty: no reference price
+RISK_POSITION: Final = 10
+RISK_ORDER_QTY: Final = 11
+RISK_NOTIONAL: Final = 12
+RISK_PRICE_BAND: Final = 13
+RISK_STALE_BOOK: Final = 14
+RISK_SPREAD: Final = 15
+RISK_OPEN_ORDERS: Final = 16
+RISK_ORDER_RATE: Final = 17
+
+REASON_NAMES: Final = {
+    OK: "ok",
+    UNKNOWN_LEVEL: "unknown_level",
+    WOULD_TAKE: "would_take",
+    NOTHING_TO_TAKE: "nothing_to_take",
+    ALREADY_DONE: "already_done",
+    NO_BOOK: "no_book",
+    RISK_POSITION: "risk_position",
+    RISK_ORDER_QTY: "risk_order_qty",
+    RISK_NOTIONAL: "risk_notional",
+    RISK_PRICE_BAND: "risk_price_band",
+    RISK_STALE_BOOK: "risk_stale_book",
+    RISK_SPREAD: "risk_spread",
+    RISK_OPEN_ORDERS: "risk_open_orders",
+    RISK_ORDER_RATE: "risk_order_rate",
+}
+
+# -- a row of the fill log ------------------------------------------------------------------------------------------------
+FILL_DTYPE: Final = np.dtype(
+    [
+        ("exch_ns", np.int64),
+        ("seen_ns", np.int64),  # when the lane learns of it
+        ("order_id", np.int64),
+        ("tick", np.int64),
+        ("qty", np.int64),
+        ("cash", np.int64),
+        ("fee", np.int64),
+        ("submit_ns", np.int64),
+        ("lane", np.int32),
+        ("side", np.int8),
+        ("maker", np.int8),
+    ]
+)
+
+# -- a lane: its clock, its parameters, its account at the exchange and as it knows it --------------------------------
+LANE_DTYPE: Final = np.dtype(
+    [
+        ("t_ns", np.int64),
+        ("exch_cursor", np.int64),  # rows of Market.exch already applied
+        ("local_cursor", np.int64),  # rows of Market.local already seen
+        ("seed", np.uint64),
+        ("digest", np.uint64),  # running digest of every response the exchange gave
+        ("next_id", np.int64),
+        # parameters, per lane so that domain randomisation costs nothing
+        ("entry_ns", np.int64),  # lane -> exchange
+        ("response_ns", np.int64),  # exchange -> lane
+        ("maker_fee_ppb", np.int64),
+        ("taker_fee_ppb", np.int64),
+        # account at the exchange: the truth
+        ("position", np.int64),  # lots
+        ("cash", np.int64),  # money, fees not included
+        ("fees", np.int64),  # money paid, net of rebates
+        # account as the lane knows it
+        ("view_position", np.int64),
+        ("view_cash", np.int64),
+        ("view_fees", np.int64),
+        # counts since reset
+        ("submits", np.int64),
+        ("cancels", np.int64),
+        ("rejects", np.int64),  # rejected or expired without any fill
+        ("fills", np.int64),
+        ("maker_fills", np.int64),
+        ("filled_lots", np.int64),
+        ("filled_orders", np.int64),  # orders that had at least one fill
+        ("first_fill_wait_ns", np.int64),  # sum over those orders of first fill - arrival
+        ("turnover", np.int64),  # sum of |cash|
+        # ring buffers and tables
+        ("request_head", np.int64),
+        ("request_tail", np.int64),
+        ("response_head", np.int64),
+        ("response_tail", np.int64),
+        ("spent_count", np.int64),
+        ("live_orders", np.int64),  # resting at the exchange
+        ("error", np.int64),  # 0, or one of ERR_*: the lane stopped
+    ]
+)
+
+ERR_REQUESTS_FULL: Final = 1
+ERR_RESPONSES_FULL: Final = 2
+ERR_SPENT_FULL: Final = 3
+ERR_FILLS_FULL: Final = 4
+ERR_LEDGER: Final = 5
+
+# Depth that a lane itself consumed (semantics 6.6): what is left of a level for this lane.
+SPENT_DTYPE: Final = np.dtype([("avail", np.int64), ("cursor", np.int64), ("level", np.int32)])
