@@ -38,7 +38,8 @@ EVENT_DTYPE: Final = np.dtype(
         ("kind", np.uint8),
         ("side", np.int8),
         ("flags", np.uint8),
-    ]
+    ],
+    align=True,
 )
 
 # -- time in force -------------------------------------------------------------------------------------------------
@@ -69,14 +70,15 @@ ORDER_DTYPE: Final = np.dtype(
         ("state", np.int8),
         ("view_state", np.int8),
         ("cancel_sent", np.int8),  # 1 while a cancel is on its way
-    ]
+    ],
+    align=True,
 )
 
 # -- messages from a lane to the exchange ---------------------------------------------------------------------------
 REQ_SUBMIT: Final = 1
 REQ_CANCEL: Final = 2
 
-REQUEST_DTYPE: Final = np.dtype([("due_ns", np.int64), ("slot", np.int32), ("kind", np.int8)])
+REQUEST_DTYPE: Final = np.dtype([("due_ns", np.int64), ("slot", np.int32), ("kind", np.int8)], align=True)
 
 # -- messages from the exchange to a lane -----------------------------------------------------------------------------
 ACK: Final = 1  # the order rests
@@ -98,7 +100,8 @@ RESPONSE_DTYPE: Final = np.dtype(
         ("kind", np.int8),
         ("maker", np.int8),
         ("reason", np.int8),
-    ]
+    ],
+    align=True,
 )
 
 # -- reasons: why the exchange or the risk check said no ---------------------------------------------------------------
@@ -148,7 +151,8 @@ FILL_DTYPE: Final = np.dtype(
         ("lane", np.int32),
         ("side", np.int8),
         ("maker", np.int8),
-    ]
+    ],
+    align=True,
 )
 
 # -- a lane: its clock, its parameters, its account at the exchange and as it knows it --------------------------------
@@ -191,7 +195,8 @@ LANE_DTYPE: Final = np.dtype(
         ("spent_count", np.int64),
         ("live_orders", np.int64),  # resting at the exchange
         ("error", np.int64),  # 0, or one of ERR_*: the lane stopped
-    ]
+    ],
+    align=True,
 )
 
 ERR_REQUESTS_FULL: Final = 1
@@ -201,4 +206,4 @@ ERR_FILLS_FULL: Final = 4
 ERR_LEDGER: Final = 5
 
 # Depth that a lane itself consumed (semantics 6.6): what is left of a level for this lane.
-SPENT_DTYPE: Final = np.dtype([("avail", np.int64), ("cursor", np.int64), ("level", np.int32)])
+SPENT_DTYPE: Final = np.dtype([("avail", np.int64), ("cursor", np.int64), ("level", np.int32)], align=True)
