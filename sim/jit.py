@@ -1,0 +1,29 @@
+"""The one compiler decorator of the project, so that no kernel is ever compiled under other rules.
+
+`@njit` means: no Python objects inside, machine code kept on disk (`lobgym._numba_cache` chooses the folder),
+division by zero as the processor does it (no hidden branch, no exception halfway through a kernel), and the
+interpreter lock released while it runs. Fast-math and parallel loops are left out on purpose: both let the last
+bits of a result depend on the machine (docs/determinism.md).
+
+For a type checker the decorator gives back the function it was given; the annotations of a kernel are for its readers,
+numba infers its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+__all__ = ["njit"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def njit(function: F) -> F:
+    """Compile `function` to machine code on its first call with each combination of argument types.
+
+    Under `NUMBA_DISABLE_JIT=1` it stays the plain Python function.
+    """
+    return cast("F", numba.njit(cache=True, error_model="numpy", nogil=True)(function))
