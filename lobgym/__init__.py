@@ -1,8 +1,8 @@
 """lobgym: limit order book markets as reinforcement-learning environments.
 
 The rooms are `lobgym.sim`, `lobgym.envs`, `lobgym.agents`, `lobgym.runtime`, `lobgym.governance` and
-`lobgym.experiments`; docs/architecture.md says who may import whom. Importing this package chooses the folder of compiled
-kernels (`lobgym._numba_cache`) and nothing else: the rooms are imported where they are needed.
+`lobgym.experiments`; docs/architecture.md says who may import whom. Importing this package chooses the folder of
+compiled kernels (`lobgym._numba_cache`) and does nothing else: the rooms are imported where they are needed.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ of every source that can end up inside a kernel; after a change numba finds an e
     <user cache>/lobgym/numba/<fingerprint>      by default
     <folder>/<fingerprint>                       where NUMBA_CACHE_DIR=<folder> was given
 
-What belongs into the fingerprint: each module that names njit, and, transitively, each module of the package that one of
-them imports (absolute imports only, as everywhere in lobgym: a constant is burnt into a kernel too). The versions of numba
-and Python and the processor are left out: numba checks those itself. It does not check the few settings of
-`COMPILE_SETTINGS`, so they are in.
+What belongs into the fingerprint: each module that names njit, and, transitively, each module of the package that one
+of them imports, for a constant is burnt into a kernel too (absolute imports only, as everywhere in lobgym). The
+versions of numba and Python and the processor are left out: numba checks those itself. It does not check the few
+settings of `COMPILE_SETTINGS`, so they are in.
 
 `install` runs in `lobgym/__init__.py`, before anything can import numba. Where numba came first nothing is lost: it is
 told of the new folder, and no lobgym kernel has been declared yet. Functions of the user that are declared after that
@@ -67,8 +67,8 @@ def install(root: Path) -> Path:
     """Point numba at the folder that belongs to the present sources of the package at `root`; return that folder.
 
     The folder is exported in the environment, so child processes share it. A child that inherits the already extended
-    path replaces its last part instead of extending it again. Where the folder cannot be made or written (a read-only home), a
-    fresh temporary one is used: kernels are then compiled once per process tree, never wrongly reused.
+    path replaces its last part instead of extending it again. Where the folder cannot be made or written (a read-only
+    home), a fresh temporary one is used: kernels are then compiled once per process tree, never wrongly reused.
     """
     given = os.environ.get(VARIABLE, "")
     parent = Path(given).absolute() if given else user_cache_dir() / "lobgym" / "numba"
@@ -131,11 +131,9 @@ def _touch(folder: Path) -> bool:
 
 def _reachable(package: str, sources: dict[str, bytes]) -> set[str]:
     """Names of `sources` that mention njit, and of all that they import from `package`, directly or not."""
-    name = re.escape(package.encode())
-    statement = re.compile(
-        rb"^[ \t]*(?:from[ \t]+(" + name + rb"[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+(" + name + rb"[^\n]*))",
-        re.MULTILINE,
-    )
+    name = re.escape(package.encode()) + rb"[\w.]*"
+    from_statement = re.compile(rb"^[ \t]*from[ \t]+(" + name + rb")[ \t]+import[ \t]+(\([^)]*\)|.*)", re.MULTILINE)
+    import_statement = re.compile(rb"^[ \t]*import[ \t]+(" + name + rb")", re.MULTILINE)
     found: set[str] = set()
     waiting = [path for path, text in sources.items() if b"njit" in text]
     while waiting:
@@ -143,12 +141,11 @@ def _reachable(package: str, sources: dict[str, bytes]) -> set[str]:
         if path in found:
             continue
         found.add(path)
-        for module, names, modules in statement.findall(sources[path]):
-            if module:  # an imported name may be a module itself
-                targets = [module] + [module + b"." + word for word in re.findall(rb"\w+", names)]
-            else:
-                targets = re.findall(name + rb"[\w.]*", modules)
-            for target in targets:
-                inner = "/".join(target.decode().split(".")[1:])
-                waiting += [file for file in (f"{inner}.py", f"{inner}/__init__.py".lstrip("/")) if file in sources]
+        text = re.sub(rb"#.*", b"", sources[path])  # a comment may hold the bracket that ends a list of names
+        targets = import_statement.findall(text)
+        for module, names in from_statement.findall(text):  # each name may be a module itself
+            targets += [module] + [module + b"." + word for word in re.findall(rb"\w+", names)]
+        for target in targets:
+            inner = "/".join(target.decode().split(".")[1:])
+            waiting += [file for file in (f"{inner}.py", f"{inner}/__init__.py".lstrip("/")) if file in sources]
     return found
