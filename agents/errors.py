@@ -1,0 +1,40 @@
+"""The exceptions of the agents.
+
+LobgymError
++-- AgentError
+    +-- TrainError           a training configuration or run that cannot go on
+    |   +-- RunFolderError   a run folder that exists already, or lacks what a run writes
+    |   +-- ModelHashError   a model file that is not the one its run wrote
+    +-- ExportError          a model that cannot become an ONNX policy
+    +-- PolicyError          a policy asked for something that it cannot do
+"""
+
+from __future__ import annotations
+
+from lobgym.sim.errors import LobgymError
+
+__all__ = ["AgentError", "ExportError", "ModelHashError", "PolicyError", "RunFolderError", "TrainError"]
+
+
+class AgentError(LobgymError):
+    """Base of what the agents raise on purpose."""
+
+
+class TrainError(AgentError):
+    """A training configuration or run that cannot go on."""
+
+
+class RunFolderError(TrainError):
+    """A run folder that exists already, or lacks what a run writes."""
+
+
+class ModelHashError(TrainError):
+    """A model file that is not the one its run wrote."""
+
+
+class ExportError(AgentError):
+    """A model that cannot become an ONNX policy."""
+
+
+class PolicyError(AgentError):
+    """A policy asked for something that it cannot do."""

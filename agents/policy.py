@@ -1,0 +1,45 @@
+"""`Policy`: what acts. Baselines, SB3 models and exported networks all are one.
+
+A policy sees a batch of observations and answers with a batch of actions in the environment's own terms: float32[N, A]
+in [-1, 1] for the grid, int64[N] choices for target positions. It is deterministic: what it answers depends on the
+observations, on the seed given to `reset` and on how often it was asked since, and on nothing else. Lane i of a
+batch that was reset with seed s acts as a lone lane with seed s + i.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ModelPolicy", "Policy"]
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Acts for N lanes at once."""
+
+    name: str
+
+    def reset(self, lanes: int, seed: int = 0) -> None:
+        """Forget everything; `lanes` lanes with seeds `seed`, `seed` + 1, ... follow."""
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """Observations float32[N, D] -> float32[N, A] actions in [-1, 1], or int64[N] choices."""
+
+
+class ModelPolicy:
+    """An SB3 model that takes its deterministic action."""
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.name = name
+        self._model = model
+
+    def reset(self, lanes: int, seed: int = 0) -> None:
+        """Nothing to forget: the networks have no state."""
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """See `Policy.act`."""
+        actions: NDArray[Any] = self._model.predict(observations, deterministic=True)[0]
+        return actions

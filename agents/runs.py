@@ -1,0 +1,146 @@
+"""Run folders: what a training run leaves behind, and how a model comes back from one.
+
+    config.json     the TrainConfig
+    run.json        what came out: hashes, digests, spaces, steps, speed (RunRecord)
+    model.zip       the SB3 model
+    logs/           progress.csv, and TensorBoard's events where it is installed
+
+Loading an SB3 archive the usual way runs code from it. Here the archive's hash must be the one in run.json, the model
+is built anew from config.json, and of the archive only the tensors are read (torch's `weights_only`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import gymnasium as gym
+import msgspec
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from lobgym.agents.config import TrainConfig
+from lobgym.agents.errors import ModelHashError, RunFolderError
+
+__all__ = ["RunRecord", "load_run", "sha256_file", "weights_digest", "write_json"]
+
+CONFIG_FILE: Final = "config.json"
+RECORD_FILE: Final = "run.json"
+MODEL_FILE: Final = "model.zip"
+LOG_FOLDER: Final = "logs"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run states about its result.
+
+    Attributes:
+        model_sha256: of model.zip (which holds dates, so that it differs from run to run).
+        weights_sha256: of the policy's weights alone (`weights_digest`); equal configs give equal ones.
+        observation_size: D.
+        action_size: A of a Box[-1, 1]^A, or the number of choices.
+        steps: transitions seen; fewer than asked for where `interrupted`.
+        tape_digest, params_digest, spec_digest: of the market that it was trained in.
+    """
+
+    model_sha256: str
+    weights_sha256: str
+    observation_size: int
+    action_size: int
+    discrete: bool
+    steps: int
+    seconds: float
+    seed: int
+    tape_digest: str
+    params_digest: str
+    spec_digest: str
+    interrupted: bool = False
+    commit: str | None = None
+
+    @property
+    def steps_per_second(self) -> float:
+        """Transitions per second of wall time, updates included."""
+        return self.steps / self.seconds if self.seconds > 0 else 0.0
+
+    def spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
+        """(observation space, action space) of the environment."""
+        observation = gym.spaces.Box(-1.0, 1.0, (self.observation_size,), np.float32)
+        if self.discrete:
+            return observation, gym.spaces.Discrete(self.action_size)
+        return observation, gym.spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
+
+
+class _SpacesOnly(gym.Env[Any, Any]):
+    """Stands in for the environment where a model is built only to be given weights."""
+
+    def __init__(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
+        self.observation_space = observation_space
+        self.action_space = action_space
+
+
+def load_run(folder: str | Path) -> tuple[BaseAlgorithm, TrainConfig, RunRecord]:
+    """The model of a run folder, with its config and record. No code from the folder is run.
+
+    Raises:
+        RunFolderError: a file that is missing or malformed.
+        ModelHashError: model.zip is not the file that the run wrote.
+    """
+    from lobgym.agents.train import build_model
+
+    root = Path(folder)
+    config = TrainConfig.from_json(_read_json(root / CONFIG_FILE))
+    try:
+        record = msgspec.convert(_read_json(root / RECORD_FILE), RunRecord)
+    except msgspec.ValidationError as error:
+        raise RunFolderError(f"{root / RECORD_FILE} is not a run record: {error}") from error
+    found = sha256_file(root / MODEL_FILE)
+    if found != record.model_sha256:
+        raise ModelHashError(
+            f"{root / MODEL_FILE} has sha256 {found}, its run wrote {record.model_sha256}: do not use it, train again"
+        )
+    observation, action = record.spaces()
+    env: VecEnv = DummyVecEnv([lambda: _SpacesOnly(observation, action)] * config.num_envs)
+    model = build_model(config, env, with_buffer=False)
+    model.set_parameters(str(root / MODEL_FILE), exact_match=True, device="cpu")
+    if weights_digest(model) != record.weights_sha256:
+        raise ModelHashError(f"the weights in {root / MODEL_FILE} are not the ones its run recorded: train again")
+    return model, config, record
+
+
+def weights_digest(model: BaseAlgorithm) -> str:
+    """sha256 over the names, shapes and bytes of the policy's tensors, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.policy.state_dict().items()):
+        array = np.ascontiguousarray(tensor.detach().cpu().numpy())
+        digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Raises RunFolderError if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path} is missing: not a finished run folder") from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Plain data as indented JSON, written aside and renamed."""
+    aside = path.with_name(path.name + ".part")
+    aside.write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+    os.replace(aside, path)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path} is missing: not a finished run folder") from error
+    except msgspec.DecodeError as error:
+        raise RunFolderError(f"{path} is not valid JSON: {error}") from error

@@ -1,0 +1,216 @@
+"""Training: PPO or DQN of stable-baselines3 on the native vector environment, repeatable to the last bit.
+
+    result = train(TrainConfig(algo="ppo", env="grid", total_steps=500_000, out="runs/grid"))
+
+The same config gives the same weights again on the same machine and versions: one thread, torch's deterministic
+kernels, every generator seeded from `config.seed`. Ctrl-C ends a run early but leaves its model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecEnv
+
+from lobgym.agents.callbacks import ProgressCallback, TradingCallback
+from lobgym.agents.config import TrainConfig, update_schedule
+from lobgym.agents.errors import RunFolderError, TrainError
+from lobgym.agents.runs import (
+    CONFIG_FILE,
+    LOG_FOLDER,
+    MODEL_FILE,
+    RECORD_FILE,
+    RunRecord,
+    sha256_file,
+    weights_digest,
+    write_json,
+)
+
+__all__ = ["TrainResult", "build_model", "make_env", "train"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished (or interrupted) run: its folder, what it recorded, and the model itself."""
+
+    folder: Path
+    record: RunRecord
+    model: BaseAlgorithm
+
+
+@dataclass(frozen=True)
+class _MarketDigests:
+    """Digests of the market that an environment trades in."""
+
+    tape: str
+    params: str
+    spec: str
+
+
+def train(
+    config: TrainConfig, progress: Callable[[int, int], None] | None = None, commit: str | None = None
+) -> TrainResult:
+    """Run one training from start to end, and write its run folder.
+
+    Args:
+        config: what to train, and where to leave it.
+        progress: called with (transitions done, transitions in total) now and then.
+        commit: recorded as it is.
+
+    Raises:
+        RunFolderError: `config.out` holds something already.
+        TrainError: weights that are no longer finite.
+    """
+    folder = Path(config.out)
+    if folder.exists() and any(folder.iterdir()):
+        raise RunFolderError(f"{folder} is not empty: choose another out folder, runs are never overwritten")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG_FILE, config.to_json())
+
+    with deterministic_torch(config.threads):
+        env = make_env(config)
+        try:
+            model = build_model(config, env)
+            model.set_logger(configure(str(folder / LOG_FOLDER), _log_formats()))
+            started = time.perf_counter()
+            interrupted = _learn(model, config, progress)
+            seconds = time.perf_counter() - started
+            model.logger.close()
+            digests = _market_digests(env)
+        finally:
+            env.close()
+        record = _save(folder, config, model, digests, seconds, interrupted, commit)
+    return TrainResult(folder, record, model)
+
+
+def make_env(config: TrainConfig) -> VecEnv:
+    """The native vector environment of a config, over the training split of its tape."""
+    from lobgym.envs.sb3 import make_sb3_vec_env
+
+    options: dict[str, Any] = {"split": "train", "horizon": config.horizon, **config.env_options}
+    env: VecEnv = make_sb3_vec_env(config.env_id, config.num_envs, config.seed, tape=config.tape, **options)
+    return env
+
+
+def build_model(config: TrainConfig, env: VecEnv, with_buffer: bool = True) -> BaseAlgorithm:
+    """The untrained model of a config. Without a replay buffer it can act and be given weights, but not learn."""
+    common: dict[str, Any] = {"gamma": config.gamma, "seed": config.seed, "device": "cpu", "verbose": 0}
+    if config.algo == "ppo":
+        ppo = config.ppo
+        return PPO(
+            "MlpPolicy",
+            env,
+            learning_rate=ppo.learning_rate,
+            n_steps=ppo.rollout_steps,
+            batch_size=min(ppo.batch_size, ppo.rollout_steps * config.num_envs),
+            n_epochs=ppo.epochs,
+            gae_lambda=ppo.gae_lambda,
+            clip_range=ppo.clip_range,
+            ent_coef=ppo.entropy_coefficient,
+            policy_kwargs={"net_arch": list(config.hidden), **_ppo_extras(config)},
+            **common,
+        )
+    dqn = config.dqn
+    train_freq, gradient_steps = update_schedule(dqn.updates_per_transition, config.num_envs)
+    return DQN(
+        "MlpPolicy",
+        env,
+        learning_rate=dqn.learning_rate,
+        buffer_size=dqn.buffer_size if with_buffer else config.num_envs,
+        learning_starts=dqn.learning_starts,
+        batch_size=dqn.batch_size,
+        train_freq=(train_freq, "step"),
+        gradient_steps=gradient_steps,
+        target_update_interval=max(dqn.target_update_interval, config.num_envs),
+        exploration_fraction=dqn.exploration_fraction,
+        exploration_final_eps=dqn.exploration_final,
+        policy_kwargs={"net_arch": list(config.hidden)},
+        **common,
+    )
+
+
+@contextmanager
+def deterministic_torch(threads: int) -> Iterator[None]:
+    """Torch with deterministic kernels and a fixed number of threads; the former settings return at the end."""
+    before_threads, before_mode = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before_threads)
+        torch.use_deterministic_algorithms(before_mode)
+
+
+def _ppo_extras(config: TrainConfig) -> dict[str, Any]:
+    # SB3's default spread of 1 covers a [-1, 1] action with noise: most of it would be clipped away.
+    return {"log_std_init": config.ppo.initial_log_std} if config.env == "grid" else {}
+
+
+def _learn(model: BaseAlgorithm, config: TrainConfig, progress: Callable[[int, int], None] | None) -> bool:
+    """Learn until done or interrupted; whether it was interrupted."""
+    callbacks: list[BaseCallback] = [TradingCallback()]
+    if progress is not None:
+        callbacks.append(ProgressCallback(progress, config.total_steps))
+    try:
+        # A dump per rollout for PPO; DQN counts log_interval in episodes, which end together in every lane.
+        interval = 1 if config.algo == "ppo" else config.num_envs
+        model.learn(config.total_steps, CallbackList(callbacks), log_interval=interval)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _save(
+    folder: Path,
+    config: TrainConfig,
+    model: BaseAlgorithm,
+    digests: _MarketDigests,
+    seconds: float,
+    interrupted: bool,
+    commit: str | None,
+) -> RunRecord:
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in model.policy.state_dict().values()):
+        raise TrainError("the weights are no longer finite: lower the learning rate or the reward's scale")
+    model.save(folder / MODEL_FILE)
+    space = model.action_space
+    discrete = isinstance(space, gym.spaces.Discrete)
+    record = RunRecord(
+        model_sha256=sha256_file(folder / MODEL_FILE),
+        weights_sha256=weights_digest(model),
+        observation_size=int(model.observation_space.shape[0]),  # type: ignore[index]
+        action_size=int(space.n) if isinstance(space, gym.spaces.Discrete) else int(space.shape[0]),  # type: ignore[index]
+        discrete=discrete,
+        steps=int(model.num_timesteps),
+        seconds=round(seconds, 3),
+        seed=config.seed,
+        tape_digest=digests.tape,
+        params_digest=digests.params,
+        spec_digest=digests.spec,
+        interrupted=interrupted,
+        commit=commit,
+    )
+    write_json(folder / RECORD_FILE, record)
+    return record
+
+
+def _market_digests(env: VecEnv) -> _MarketDigests:
+    desk = env.get_attr("desk", 0)[0]
+    return _MarketDigests(desk.market.tape.digest, desk.spec.params.digest, desk.spec.digest)
+
+
+def _log_formats() -> list[str]:
+    """CSV always; TensorBoard where it is installed."""
+    return ["csv", "tensorboard"] if find_spec("tensorboard") else ["csv"]
