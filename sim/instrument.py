@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, fields
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,7 +66,7 @@ class Instrument:
             if not getattr(self, name):
                 raise InstrumentError(f"instrument {self.symbol or '?'}: {name} is empty")
         if self.kind not in KINDS:
-            raise InstrumentError(f"instrument {self.symbol}: kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
+            raise InstrumentError(f"instrument {self.symbol}: kind is {self.kind!r}, not one of {', '.join(KINDS)}")
         for name in _DECIMALS:
             value = getattr(self, name)
             if not isinstance(value, Decimal) or not value.is_finite() or value <= 0:
@@ -76,7 +76,7 @@ class Instrument:
             if not isinstance(fee, int) or not -FEE_PPB_MAX < fee < FEE_PPB_MAX:
                 raise InstrumentError(f"instrument {self.symbol}: {name} is {fee!r}, expected parts per billion")
         if self.kind == "spot" and self.contract_size != 1:
-            raise InstrumentError(f"instrument {self.symbol}: contract_size of a spot pair is 1, not {self.contract_size}")
+            raise InstrumentError(f"instrument {self.symbol}: contract_size is {self.contract_size}; spot has 1")
         # Asking for them once proves that they are whole numbers.
         _ = self.money_per_tick_lot, self.inverse_scale
 
@@ -115,7 +115,7 @@ class Instrument:
         """Exact ticks of a decimal price. Raises `InstrumentError` when it is not a multiple of the tick size."""
         whole, rest = self._divide(text, self.tick_size, "price")
         if rest or whole == 0:
-            raise InstrumentError(f"{self.symbol}: price {text!r} is not a positive multiple of the tick {self.tick_size}")
+            raise InstrumentError(f"{self.symbol}: price {text!r} is no positive multiple of the tick {self.tick_size}")
         return whole
 
     def qty_to_lots(self, text: str) -> int:
@@ -128,7 +128,7 @@ class Instrument:
         try:
             value = Decimal(text)
             whole, rest = _EXACT.divmod(value, unit)
-            if 0 <= value and whole < INT_MAX:
+            if value >= 0 and whole < INT_MAX:
                 return int(whole), rest
         except (InvalidOperation, TypeError, ValueError):
             pass

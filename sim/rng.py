@@ -48,12 +48,12 @@ def draw(seed: int, stream: int, counter: int) -> np.uint64:
 
 
 @njit(cache=True)
-def uniform(seed: int, stream: int, counter: int) -> float:
+def uniform(seed: int, stream: int, counter: int) -> np.float64:
     """float64 in [0, 1) with 53 random bits."""
     return np.float64(draw(seed, stream, counter) >> _S11) * _TO_UNIT
 
 
 @njit(cache=True)
-def below(seed: int, stream: int, counter: int, n: int) -> int:
+def below(seed: int, stream: int, counter: int, n: int) -> np.int64:
     """int64 in [0, n) for n >= 1; the bias is below n / 2**64."""
     return np.int64(draw(seed, stream, counter) % np.uint64(n))
