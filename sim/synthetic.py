@@ -11,7 +11,7 @@ the levels that changed every 50 ms, each stream with a feed latency of its own,
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from lobgym.sim.rng import GOLDEN, mix64, stream_key
 from lobgym.sim.tape import Tape
 
 __all__ = ["synthetic_tape"]
+
+Int: TypeAlias = "int | np.int64"
 
 MINUTES_MAX: Final = 24 * 60
 START_NS: Final = 1_704_067_200_000_000_000  # 2024-01-01T00:00:00Z
@@ -74,7 +76,7 @@ _COUNTER, _UPDATE_ID, _TRADE_ID, _ROWS, _REGIME, _NOW_NS, _FOLLOWER, _STATE = 0,
 
 
 @njit(cache=True)
-def _pick(world: World, n: int) -> np.int64:
+def _pick(world: World, n: Int) -> Int:
     """Random integer in [0, n)."""
     state = world.state
     state[_COUNTER] += 1
@@ -83,20 +85,20 @@ def _pick(world: World, n: int) -> np.int64:
 
 
 @njit(cache=True)
-def _skewed(world: World, mean: int) -> np.int64:
+def _skewed(world: World, mean: Int) -> Int:
     """Random integer from 0, about `mean` on average, with a long tail: the product of three uniforms."""
     a, b, c = _pick(world, 1024), _pick(world, 1024), _pick(world, 1024)
     return (8 * mean * a >> 10) * b * c >> 20
 
 
 @njit(cache=True)
-def _outward(side: int) -> int:
+def _outward(side: Int) -> Int:
     """Step in ticks away from the mid."""
     return -1 if side == 0 else 1
 
 
 @njit(cache=True)
-def _set_level(world: World, side: int, at: int, lots: int) -> None:
+def _set_level(world: World, side: Int, at: Int, lots: Int) -> None:
     """Change one level, and keep the best, the outermost and the count of levels right."""
     before = world.qty[side, at]
     if before == lots:
@@ -123,7 +125,7 @@ def _set_level(world: World, side: int, at: int, lots: int) -> None:
 
 
 @njit(cache=True)
-def _emit(world: World, stream: int, kind: int, side: int, at: int, lots: int, seq: int, last: int) -> None:
+def _emit(world: World, stream: Int, kind: Int, side: Int, at: Int, lots: Int, seq: Int, last: Int) -> None:
     """Append a row; the first row of a message draws the message's receive stamp."""
     state = world.state
     index = state[_ROWS]
@@ -145,7 +147,7 @@ def _emit(world: World, stream: int, kind: int, side: int, at: int, lots: int, s
 
 
 @njit(cache=True)
-def _print(world: World, side: int, lots: int) -> None:
+def _print(world: World, side: Int, lots: Int) -> None:
     """A taker takes `lots` of the best level of `side`."""
     at = world.best[side]
     _set_level(world, side, at, world.qty[side, at] - lots)
@@ -156,7 +158,7 @@ def _print(world: World, side: int, lots: int) -> None:
 
 
 @njit(cache=True)
-def _add_outside(world: World, side: int) -> None:
+def _add_outside(world: World, side: Int) -> None:
     """A new level beyond the outermost one."""
     at = world.worst[side] + _outward(side) * (1 + _skewed(world, 7))
     _set_level(world, side, at, 1 + _skewed(world, 2_000))
@@ -226,7 +228,7 @@ def _say_best(world: World) -> None:
 
 
 @njit(cache=True)
-def _say_depth(world: World, kind: int) -> None:
+def _say_depth(world: World, kind: Int) -> None:
     """One message of every level that changed since the last one; as a snapshot, it begins with a CLEAR."""
     for side in range(2):
         while world.levels[side] < LEVELS_MIN:
@@ -256,7 +258,7 @@ def _say_depth(world: World, kind: int) -> None:
 
 
 @njit(cache=True)
-def _run(world: World, slots: int) -> np.int64:
+def _run(world: World, slots: Int) -> Int:
     """Fill `world.rows`; the number of rows, also where they did not fit."""
     state = world.state
     for side in range(2):
@@ -279,8 +281,8 @@ def _run(world: World, slots: int) -> np.int64:
         if _pick(world, ONE) < JUMP_CHANCE[state[_REGIME]]:
             _jump(world)
         if _pick(world, ONE) < TRADE_CHANCE:
-            side = _pick(world, 2)
-            _print(world, side, min(1 + _skewed(world, 120), world.qty[side, world.best[side]]))
+            hit = _pick(world, 2)
+            _print(world, hit, min(1 + _skewed(world, 120), world.qty[hit, world.best[hit]]))
         if _pick(world, ONE) < QUOTE_CHANCE:
             _quote(world)
         if world.best[1] - world.best[0] > 1 and _pick(world, ONE) < REPAIR_CHANCE:
@@ -288,7 +290,8 @@ def _run(world: World, slots: int) -> np.int64:
         if slot % BATCH_SLOTS == 0 and world.changed[0] + world.changed[1] > 0:
             _say_depth(world, rec.DEPTH)
         _say_best(world)
-    return state[_ROWS]
+    rows: Int = state[_ROWS]
+    return rows
 
 
 def _new_world(seed: int, capacity: int) -> World:

@@ -26,9 +26,7 @@ __all__ = ["read_tape", "write_tape"]
 FORMAT: Final = "lobgym.tape/1"
 _NAMES: Final[tuple[str, ...]] = rec.EVENT_DTYPE.names or ()
 _COLUMNS: Final = [(name, pa.from_numpy_dtype(rec.EVENT_DTYPE[name])) for name in _NAMES]
-_DELTAS: Final = {
-    name: "DELTA_BINARY_PACKED" for name in ("exch_ns", "local_ns", "seq", "price_ticks", "qty_lots")
-} | {name: "PLAIN" for name in ("kind", "side", "flags")}
+_ENCODINGS: Final = {name: "PLAIN" if rec.EVENT_DTYPE[name].itemsize == 1 else "DELTA_BINARY_PACKED" for name in _NAMES}
 _ROWS_PER_GROUP: Final = 1 << 20
 _PYARROW_ERRORS: Final = (pa.ArrowException, OSError, ValueError, TypeError)
 
@@ -72,7 +70,7 @@ def _write_table(table: pa.Table, file: BinaryIO) -> None:
         file,
         row_group_size=_ROWS_PER_GROUP,
         use_dictionary=False,
-        column_encoding=_DELTAS,
+        column_encoding=_ENCODINGS,
         compression="zstd",
         compression_level=9,
         data_page_size=1 << 20,

@@ -30,7 +30,7 @@ def _require(ok: npt.NDArray[np.bool_], events: npt.NDArray[Any], what: str) -> 
 
 
 def validate_events(events: npt.NDArray[Any]) -> None:
-    """Check every rule of the event table. Raises `TapeFormatError` that names the rule and the first row against it."""
+    """Check every rule of the event table. Raises `TapeFormatError`: which rule, and which row breaks it."""
     if not isinstance(events, np.ndarray) or events.dtype != rec.EVENT_DTYPE or events.ndim != 1:
         got = f"{events.dtype} of shape {events.shape}" if isinstance(events, np.ndarray) else type(events).__name__
         raise TapeFormatError(f"events must be a one-dimensional array of EVENT_DTYPE, not {got}")
