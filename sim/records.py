@@ -193,6 +193,7 @@ LANE_DTYPE: Final = np.dtype(
         ("response_head", np.int64),
         ("response_tail", np.int64),
         ("spent_count", np.int64),
+        ("slot_count", np.int64),  # one past the highest order slot in use
         ("live_orders", np.int64),  # resting at the exchange
         ("error", np.int64),  # 0, or one of ERR_*: the lane stopped
     ],

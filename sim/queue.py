@@ -1,0 +1,57 @@
+"""Queue position of a resting order: how much displayed quantity stands before it.
+
+Fronts are integers in 2^-20 lots. The only floating-point steps are multiplications, divisions and additions in a
+fixed order, which IEEE 754 rounds alike on every processor.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from lobgym.sim.jit import njit
+
+__all__ = ["FRONT_BITS", "after_depth", "after_print", "available"]
+
+FRONT_BITS: Final = 20
+
+
+@njit
+def available(front: int, volume: int) -> int:
+    """Whole lots of a print of `volume` lots that reach past `front`."""
+    past = (volume << FRONT_BITS) - front
+    return past >> FRONT_BITS if past > 0 else 0
+
+
+@njit
+def after_print(front: int, volume: int) -> int:
+    """The front after `volume` lots were hit at the order's own price."""
+    return max(0, front - (volume << FRONT_BITS))
+
+
+@njit
+def after_depth(front: int, prev: int, new: int, printed: int, power: int) -> int:
+    """The front after the order's level went from `prev` to `new` lots, `printed` of which were prints.
+
+    What disappeared without a print was cancelled, before or behind the order: behind with probability
+    1 - (front / prev)^power (the form is hftbacktest's PowerProbQueueModel3; sources disagree on the power, so it is a
+    parameter). The expected loss is taken off the front, never more than lies behind, and rounded against the order.
+    """
+    limit = new << FRONT_BITS
+    cancelled = prev - new - printed
+    total = prev << FRONT_BITS
+    if front > total:
+        front = total
+    if cancelled > 0 and front > 0:
+        share = float(front) / float(total)
+        before = share
+        for _ in range(power - 1):
+            before *= share
+        gone = float(cancelled << FRONT_BITS)
+        from_front = before * gone
+        behind = float(total - front)
+        overflow = (gone - from_front) - behind  # more cancelled behind than stood there: it came off the front
+        if overflow > 0.0:
+            from_front += overflow
+        front = max(0, math.ceil(float(front) - from_front))
+    return min(front, limit)
