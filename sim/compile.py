@@ -76,6 +76,7 @@ class _State(NamedTuple):
     stamp: NDArray[np.int64]  # exchange stamp of the newest evidence about a level
     seq: NDArray[np.int64]  # update id of that evidence if it was a best quote, else 0
     order: NDArray[np.int64]  # its place in the order of processing
+    by_print: NDArray[np.uint8]  # whether that evidence was a print
     dirty: NDArray[np.int64]  # ids of the corrected levels
     is_dirty: NDArray[np.uint8]
     cleared: NDArray[np.uint8]  # levels that the current reset emptied
@@ -214,20 +215,25 @@ def _set_level(rows: _Rows, state: _State, ns: int, level: int, qty: int, flags:
 
 
 @njit
-def _witness(state: _State, level: int, exch_ns: int, seq: int, order: int) -> None:
+def _witness(state: _State, level: int, exch_ns: int, seq: int, order: int, by_print: int) -> None:
     state.stamp[level] = exch_ns
     state.seq[level] = seq
     state.order[level] = order
+    state.by_print[level] = by_print
 
 
 @njit
 def _correct(
-    rows: _Rows, state: _State, ns: int, level: int, qty: int, flags: int, exch_ns: int, seq: int, order: int
-) -> None:
-    """Overrule what depth shows of a level, unless what is known about it is newer than this evidence."""
-    if state.stamp[level] > exch_ns:
+    rows: _Rows, state: _State, ns: int, level: int, qty: int, flags: int, exch_ns: int, seq: int, order: int,
+    by_print: int,
+) -> None:  # fmt: skip
+    """Overrule what depth shows of a level, unless what is known about it is newer than this evidence.
+
+    A quote or depth of the print's own millisecond, applied before it, already contains it.
+    """
+    if state.stamp[level] > exch_ns or (by_print and state.stamp[level] == exch_ns and not state.by_print[level]):
         return
-    _witness(state, level, exch_ns, seq, order)
+    _witness(state, level, exch_ns, seq, order, by_print)
     if state.eff[level] != qty:
         _set_level(rows, state, ns, level, qty, flags)
     if not state.is_dirty[level]:
@@ -237,22 +243,26 @@ def _correct(
 
 
 @njit
-def _empty_asks(rows: _Rows, state: _State, ns: int, tick: int, exch_ns: int, seq: int, order: int) -> None:
+def _empty_asks(
+    rows: _Rows, state: _State, ns: int, tick: int, exch_ns: int, seq: int, order: int, by_print: int
+) -> None:
     """Empty every ask below `tick`."""
     level = state.scalars[_ASK]
     while level < state.eff.shape[0] and state.level_tick[level] < tick:
         if state.eff[level] > 0:
-            _correct(rows, state, ns, level, 0, IMPLIED, exch_ns, seq, order)
+            _correct(rows, state, ns, level, 0, IMPLIED, exch_ns, seq, order, by_print)
         level += 1
 
 
 @njit
-def _empty_bids(rows: _Rows, state: _State, ns: int, tick: int, exch_ns: int, seq: int, order: int) -> None:
+def _empty_bids(
+    rows: _Rows, state: _State, ns: int, tick: int, exch_ns: int, seq: int, order: int, by_print: int
+) -> None:
     """Empty every bid above `tick`."""
     level = state.scalars[_BID]
     while level >= 0 and state.level_tick[level] > tick:
         if state.eff[level] > 0:
-            _correct(rows, state, ns, level, 0, IMPLIED, exch_ns, seq, order)
+            _correct(rows, state, ns, level, 0, IMPLIED, exch_ns, seq, order, by_print)
         level -= 1
 
 
@@ -275,14 +285,14 @@ def _print_implies(
     rows: _Rows, state: _State, ns: int, side: int, tick: int, qty: int, exch_ns: int, order: int
 ) -> None:
     if side == BUY:
-        _empty_asks(rows, state, ns, tick, exch_ns, 0, order)
-        _empty_bids(rows, state, ns, tick - 1, exch_ns, 0, order)
+        _empty_asks(rows, state, ns, tick, exch_ns, 0, order, 1)
+        _empty_bids(rows, state, ns, tick - 1, exch_ns, 0, order, 1)
     else:
-        _empty_bids(rows, state, ns, tick, exch_ns, 0, order)
-        _empty_asks(rows, state, ns, tick + 1, exch_ns, 0, order)
+        _empty_bids(rows, state, ns, tick, exch_ns, 0, order, 1)
+        _empty_asks(rows, state, ns, tick + 1, exch_ns, 0, order, 1)
     level = _find(state, -side, tick)
     if level >= 0 and state.eff[level] > 0:
-        _correct(rows, state, ns, level, max(0, state.eff[level] - qty), IMPLIED, exch_ns, 0, order)
+        _correct(rows, state, ns, level, max(0, state.eff[level] - qty), IMPLIED, exch_ns, 0, order, 1)
 
 
 @njit
@@ -291,12 +301,12 @@ def _best_quote(
 ) -> None:
     tick = state.level_tick[level]
     if side == BUY:
-        _empty_bids(rows, state, ns, tick, exch_ns, seq, order)
-        _empty_asks(rows, state, ns, tick + 1, exch_ns, seq, order)
+        _empty_bids(rows, state, ns, tick, exch_ns, seq, order, 0)
+        _empty_asks(rows, state, ns, tick + 1, exch_ns, seq, order, 0)
     else:
-        _empty_asks(rows, state, ns, tick, exch_ns, seq, order)
-        _empty_bids(rows, state, ns, tick - 1, exch_ns, seq, order)
-    _correct(rows, state, ns, level, qty, 0, exch_ns, seq, order)
+        _empty_asks(rows, state, ns, tick, exch_ns, seq, order, 0)
+        _empty_bids(rows, state, ns, tick - 1, exch_ns, seq, order, 0)
+    _correct(rows, state, ns, level, qty, 0, exch_ns, seq, order, 0)
 
 
 @njit
@@ -309,7 +319,7 @@ def _depth_level(
         if newer:
             return
         state.is_dirty[level] = 0  # its place in `dirty` is given up when the message ends
-    _witness(state, level, exch_ns, 0, order)
+    _witness(state, level, exch_ns, 0, order, 0)
     _set_level(rows, state, ns, level, qty, 0)
 
 
@@ -323,7 +333,7 @@ def _end_corrections(rows: _Rows, state: _State, ns: int, exch_ns: int, seq: int
             continue
         if state.stamp[level] < exch_ns or (0 < state.seq[level] <= seq):
             state.is_dirty[level] = 0
-            _witness(state, level, exch_ns, 0, order)
+            _witness(state, level, exch_ns, 0, order, 0)
             if state.eff[level] != state.shown[level]:
                 _set_level(rows, state, ns, level, state.shown[level], IMPLIED)
         else:
@@ -346,7 +356,7 @@ def _uncross(rows: _Rows, state: _State, ns: int) -> None:
         level = bid if bid_older else ask
         newer = ask if bid_older else bid
         _correct(
-            rows, state, ns, level, 0, IMPLIED, state.stamp[newer], state.seq[newer], state.order[newer]
+            rows, state, ns, level, 0, IMPLIED, state.stamp[newer], state.seq[newer], state.order[newer], 0
         )
 
 
@@ -399,6 +409,7 @@ def _run(
         np.zeros(levels, np.int64),
         np.zeros(levels, np.int64),
         np.zeros(levels, np.int64),
+        np.zeros(levels, np.uint8),
         np.zeros(levels, np.int64),
         np.zeros(levels, np.uint8),
         np.zeros(levels, np.uint8),
