@@ -1,0 +1,65 @@
+"""What stands in a bundle's files: names, sizes and the strict JSON of manifest and certificate."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+FORMAT: Final = 1
+POLICY_FILE: Final = "policy.onnx"
+MANIFEST_FILE: Final = "manifest.json"
+GATES_FILE: Final = "gates.json"
+GATES_TEXT_FILE: Final = "gates.md"
+CERTIFICATE_FILE: Final = "certificate.json"
+
+POLICY_BYTES_MAX: Final = 4 << 20
+JSON_BYTES_MAX: Final = 4 << 20
+GOLDEN_ROWS_MAX: Final = 256
+NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Observations, raw outputs (little-endian float32, base64) and codes that the policy must reproduce."""
+
+    rows: int
+    observations: str
+    raw: str
+    codes: list[list[int]]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that fixes a policy's decisions, and where it comes from. No wall clock: equal inputs, equal bytes."""
+
+    format: int
+    name: str
+    policy_sha256: str
+    spec: dict[str, Any]  # DeskSpec.to_json()
+    spec_digest: str
+    layout_hash: str
+    action_kind: str
+    action_low: float  # bounds of every component of a grid action; of a target action, the first and last choice
+    action_high: float
+    sim_source_sha256: str
+    instrument: dict[str, Any]  # Instrument.to_json()
+    tape_digests: list[str]  # of every tape trained on
+    seed: int
+    algo: str
+    training_steps: int
+    commit: str  # of the source that trained it; "" if unknown
+    created_by: str
+    golden: Golden
+
+
+class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The verdict of the gates on these very files."""
+
+    format: int
+    passed: bool
+    gates: dict[str, bool]
+    policy_sha256: str
+    manifest_sha256: str
+    gates_sha256: str
+    sim_source_sha256: str
+    tape_digest: str  # the tape that the gates ran on

@@ -1,0 +1,93 @@
+"""`OnnxPolicy`: one observation in, one bounded decision out, on preallocated memory and one thread."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from lobgym.runtime.errors import ModelError, PolicyError
+from lobgym.runtime.model_check import check_model
+from lobgym.sim.desk_spec import DeskSpec
+
+MARGIN_SCALE: Final = 1_000_000  # a margin of 1.0 in fixed point
+MARGIN_MAX: Final = 1 << 53
+
+
+class OnnxPolicy:
+    """A network over verified bytes, for one desk.
+
+    The raw output is float32[outputs]: for a grid the action itself, clipped to [-1, 1] and cut into bins; for a target
+    one value a choice, of which the largest wins (the first of equals).
+
+    Raises `ModelError` for bytes that are not an acceptable network or do not fit the desk.
+    """
+
+    def __init__(self, data: bytes, spec: DeskSpec) -> None:
+        shape = check_model(data)
+        self.inputs = shape.inputs
+        self.outputs = shape.outputs
+        self._grid = spec.kind == "grid"
+        self._action = spec.action
+        self._bins = np.array(spec.action.bins, dtype=np.float64) if self._grid else None
+        expected = (spec.layout.size, len(spec.action.bins) if self._grid else len(spec.targets))
+        if (shape.inputs, shape.outputs) != expected:
+            raise ModelError(
+                f"the desk needs a network of {expected[0]} inputs and {expected[1]} outputs, "
+                f"this one has {shape.inputs} and {shape.outputs}"
+            )
+        self._observation = np.zeros((1, shape.inputs), dtype=np.float32)
+        self._raw = np.zeros((1, shape.outputs), dtype=np.float32)
+        try:
+            self._session = ort.InferenceSession(data, _options(), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has exceptions of its own without a common base
+            raise ModelError(f"onnxruntime refuses the network: {error}") from error
+        self._binding = self._session.io_binding()
+        for bind, name, values in (
+            (self._binding.bind_input, shape.input_name, self._observation),
+            (self._binding.bind_output, shape.output_name, self._raw),
+        ):
+            bind(name, "cpu", 0, np.float32, values.shape, values.ctypes.data)
+
+    def infer(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Observation float32[inputs] -> raw output float32[outputs]: a view that the next call overwrites."""
+        if observation.shape != (self.inputs,):
+            raise PolicyError(f"expected an observation of shape ({self.inputs},), got {observation.shape}")
+        self._observation[0] = observation
+        self._session.run_with_iobinding(self._binding)
+        return self._raw[0]
+
+    def decode(self, raw: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Raw output float32[outputs] -> integer codes int32[C] of the desk's action. Raw must be finite."""
+        if self._grid:
+            return self._action.decode(np.clip(raw, -1.0, 1.0)[None, :])[0]
+        return self._action.decode(np.argmax(raw)[None])[0]
+
+    def margin(self, raw: NDArray[np.float32]) -> int:
+        """How far the decision was from another one, in millionths.
+
+        Grid: the smallest distance of an action to an edge between two bins, in bins. Target: the largest output less
+        the second largest. Evidence, not part of any hash.
+        """
+        if self._bins is not None:
+            place = (np.clip(raw.astype(np.float64), -1.0, 1.0) + 1.0) / 2.0 * self._bins
+            edge = np.clip(np.rint(place), 1.0, self._bins - 1.0)
+            distance = float(np.min(np.abs(place - edge)))
+        elif self.outputs == 1:
+            return MARGIN_MAX
+        else:
+            second, first = np.partition(raw.astype(np.float64), -2)[-2:]
+            distance = float(first - second)
+        return int(min(distance * MARGIN_SCALE, MARGIN_MAX))
+
+
+def _options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4
+    return options
