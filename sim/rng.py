@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
+
+from lobgym.sim.jit import njit
 
 __all__ = ["below", "draw", "mix64", "stream_key", "uniform"]
 
@@ -26,7 +27,7 @@ _STREAM: Final = np.uint64(0xD1342543DE82EF95)
 _TO_UNIT: Final = 1.0 / 9007199254740992.0  # 2**-53, a power of two: the product below is exact
 
 
-@njit(cache=True)
+@njit
 def mix64(key: np.uint64) -> np.uint64:
     """Bijective scrambling of 64 bits."""
     z = np.uint64(key)
@@ -35,25 +36,25 @@ def mix64(key: np.uint64) -> np.uint64:
     return z ^ (z >> _S31)
 
 
-@njit(cache=True)
+@njit
 def stream_key(seed: int, stream: int) -> np.uint64:
     """Key of one stream of one seed (both from 0 to 2**64 - 1); `mix64(key + counter * GOLDEN)` is then a draw."""
     return mix64(mix64(np.uint64(seed) + GOLDEN) ^ (np.uint64(stream) * _STREAM))
 
 
-@njit(cache=True)
+@njit
 def draw(seed: int, stream: int, counter: int) -> np.uint64:
     """64 random bits."""
     return mix64(stream_key(seed, stream) + np.uint64(counter) * GOLDEN)
 
 
-@njit(cache=True)
+@njit
 def uniform(seed: int, stream: int, counter: int) -> np.float64:
     """float64 in [0, 1) with 53 random bits."""
     return np.float64(draw(seed, stream, counter) >> _S11) * _TO_UNIT
 
 
-@njit(cache=True)
+@njit
 def below(seed: int, stream: int, counter: int, n: int) -> np.int64:
     """int64 in [0, n) for n >= 1; the bias is below n / 2**64."""
     return np.int64(draw(seed, stream, counter) % np.uint64(n))

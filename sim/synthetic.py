@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from lobgym.sim import records as rec
 from lobgym.sim.errors import TapeError
 from lobgym.sim.instrument import SYNTH
+from lobgym.sim.jit import njit
 from lobgym.sim.rng import GOLDEN, mix64, stream_key
 from lobgym.sim.tape import Tape
 
@@ -75,7 +75,7 @@ class World(NamedTuple):
 _COUNTER, _UPDATE_ID, _TRADE_ID, _ROWS, _REGIME, _NOW_NS, _FOLLOWER, _STATE = 0, 1, 2, 3, 4, 5, 6, 7
 
 
-@njit(cache=True)
+@njit
 def _pick(world: World, n: Int) -> Int:
     """Random integer in [0, n)."""
     state = world.state
@@ -84,20 +84,20 @@ def _pick(world: World, n: Int) -> Int:
     return np.int64(bits % np.uint64(n))
 
 
-@njit(cache=True)
+@njit
 def _skewed(world: World, mean: Int) -> Int:
     """Random integer from 0, about `mean` on average, with a long tail: the product of three uniforms."""
     a, b, c = _pick(world, 1024), _pick(world, 1024), _pick(world, 1024)
     return (8 * mean * a >> 10) * b * c >> 20
 
 
-@njit(cache=True)
+@njit
 def _outward(side: Int) -> Int:
     """Step in ticks away from the mid."""
     return -1 if side == 0 else 1
 
 
-@njit(cache=True)
+@njit
 def _set_level(world: World, side: Int, at: Int, lots: Int) -> None:
     """Change one level, and keep the best, the outermost and the count of levels right."""
     before = world.qty[side, at]
@@ -124,7 +124,7 @@ def _set_level(world: World, side: Int, at: Int, lots: Int) -> None:
             world.worst[side] -= out
 
 
-@njit(cache=True)
+@njit
 def _emit(world: World, stream: Int, kind: Int, side: Int, at: Int, lots: Int, seq: Int, last: Int) -> None:
     """Append a row; the first row of a message draws the message's receive stamp."""
     state = world.state
@@ -146,7 +146,7 @@ def _emit(world: World, stream: Int, kind: Int, side: Int, at: Int, lots: Int, s
     row["flags"] = last
 
 
-@njit(cache=True)
+@njit
 def _print(world: World, side: Int, lots: Int) -> None:
     """A taker takes `lots` of the best level of `side`."""
     at = world.best[side]
@@ -157,14 +157,14 @@ def _print(world: World, side: Int, lots: Int) -> None:
     _emit(world, _TRADE_STREAM, rec.TRADE, aggressor, at, lots, world.state[_TRADE_ID], rec.LAST)
 
 
-@njit(cache=True)
+@njit
 def _add_outside(world: World, side: Int) -> None:
     """A new level beyond the outermost one."""
     at = world.worst[side] + _outward(side) * (1 + _skewed(world, 7))
     _set_level(world, side, at, 1 + _skewed(world, 2_000))
 
 
-@njit(cache=True)
+@njit
 def _jump(world: World) -> None:
     """Empty one side up to a random distance; the first levels trade, the rest is pulled."""
     centre = (world.best[0] + world.best[1]) // 2 - HALF_WIDTH
@@ -186,7 +186,7 @@ def _jump(world: World) -> None:
             _set_level(world, side, world.best[side], 0)
 
 
-@njit(cache=True)
+@njit
 def _repair(world: World) -> None:
     """Quote inside a wide spread. The side that was not hit follows more often than the other one returns."""
     gap = world.best[1] - world.best[0] - 1
@@ -201,7 +201,7 @@ def _repair(world: World) -> None:
         _set_level(world, side, at + _outward(side) * (1 + _pick(world, step)), 1 + _skewed(world, 2_500))
 
 
-@njit(cache=True)
+@njit
 def _quote(world: World) -> None:
     """A resting level is added, resized or pulled, near the best more often than far from it."""
     side = _pick(world, 2)
@@ -213,7 +213,7 @@ def _quote(world: World) -> None:
         _set_level(world, side, at, 1 + _skewed(world, 2_500))
 
 
-@njit(cache=True)
+@njit
 def _say_best(world: World) -> None:
     """One message of two rows when a best price or its quantity changed."""
     bid, ask = world.best[0], world.best[1]
@@ -227,7 +227,7 @@ def _say_best(world: World) -> None:
     _emit(world, _BBO_STREAM, rec.BBO, rec.SELL, ask, ask_lots, seq, rec.LAST)
 
 
-@njit(cache=True)
+@njit
 def _say_depth(world: World, kind: Int) -> None:
     """One message of every level that changed since the last one; as a snapshot, it begins with a CLEAR."""
     for side in range(2):
@@ -257,7 +257,7 @@ def _say_depth(world: World, kind: Int) -> None:
         world.changed[side] = 0
 
 
-@njit(cache=True)
+@njit
 def _run(world: World, slots: Int) -> Int:
     """Fill `world.rows`; the number of rows, also where they did not fit."""
     state = world.state

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from lobgym.sim import records as rec
+from lobgym.sim.jit import njit
 
 if TYPE_CHECKING:
     from lobgym.sim.tape import Tape
@@ -65,7 +65,7 @@ class TapeReport:
         return asdict(self)
 
 
-@njit(cache=True)
+@njit
 def _best_states(
     kind: npt.NDArray[np.uint8],
     side: npt.NDArray[np.int8],
