@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.jit import njit
+from lobgym.sim.jit import njit, njit_lean
 from lobgym.sim.records import BUY
 
 __all__ = [
@@ -80,13 +80,13 @@ class Book(NamedTuple):
     epoch_high: NDArray[np.int64]  # [E]
 
 
-@njit
+@njit_lean
 def cursor_at(ns: NDArray[np.int64], t_ns: int) -> int:
     """Number of rows stamped at or before `t_ns`."""
     return seek_forward(ns, 0, t_ns)
 
 
-@njit
+@njit_lean
 def seek_forward(ns: NDArray[np.int64], start: int, t_ns: int) -> int:
     """`cursor_at`, knowing that it is at least `start`: gallops, so that short moves cost little."""
     size = ns.shape[0]
@@ -108,19 +108,19 @@ def seek_forward(ns: NDArray[np.int64], start: int, t_ns: int) -> int:
     return low
 
 
-@njit
+@njit_lean
 def best_bid(book: Book, cursor: int) -> int:
     """Best bid in ticks, or NO_BID."""
     return book.bid[cursor - 1] if cursor > 0 else NO_BID
 
 
-@njit
+@njit_lean
 def best_ask(book: Book, cursor: int) -> int:
     """Best ask in ticks, or NO_ASK."""
     return book.ask[cursor - 1] if cursor > 0 else NO_ASK
 
 
-@njit
+@njit_lean
 def lower_level(book: Book, side: int, tick: int) -> int:
     """Id of the first level of `side` at or above `tick` (one past the side's last where there is none)."""
     low, high = (0, book.bid_levels) if side == BUY else (book.bid_levels, book.level_tick.shape[0])
@@ -133,7 +133,7 @@ def lower_level(book: Book, side: int, tick: int) -> int:
     return low
 
 
-@njit
+@njit_lean
 def find_level(book: Book, side: int, tick: int) -> int:
     """Level id of (side, tick), or -1 where the tape never mentions it."""
     level = lower_level(book, side, tick)
@@ -143,7 +143,7 @@ def find_level(book: Book, side: int, tick: int) -> int:
     return -1
 
 
-@njit
+@njit_lean
 def last_touch(book: Book, level: int, cursor: int) -> int:
     """Last row before `cursor` that set this level, or -1."""
     first = book.touch_start[level]
@@ -158,21 +158,21 @@ def last_touch(book: Book, level: int, cursor: int) -> int:
     return book.touch_row[low - 1] if low > first else -1
 
 
-@njit
+@njit_lean
 def level_qty_by_id(book: Book, level: int, cursor: int) -> int:
     """Lots displayed at a level, at a cursor."""
     row = last_touch(book, level, cursor)
     return book.qty[row] if row >= 0 else 0
 
 
-@njit
+@njit_lean
 def level_qty(book: Book, side: int, tick: int, cursor: int) -> int:
     """Lots displayed at (side, tick), at a cursor; 0 where there are none, or none that the tape knows of."""
     level = find_level(book, side, tick)
     return level_qty_by_id(book, level, cursor) if level >= 0 else 0
 
 
-@njit
+@njit_lean
 def is_known(book: Book, side: int, tick: int, cursor: int) -> bool:
     """Whether the tape tells what stands at (side, tick): the snapshot covered it, or a message touched it since.
 
@@ -199,7 +199,7 @@ def is_known(book: Book, side: int, tick: int, cursor: int) -> bool:
     return level >= 0 and last_touch(book, level, cursor) >= book.epoch_row[epoch]
 
 
-@njit
+@njit_lean
 def next_level(book: Book, side: int, level: int, cursor: int) -> int:
     """The next non-empty level of `side` behind `level` (away from the touch), or -1."""
     step = -1 if side == BUY else 1

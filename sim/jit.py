@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["njit"]
+__all__ = ["njit", "njit_lean"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,3 +27,12 @@ def njit(function: F) -> F:
     Under `NUMBA_DISABLE_JIT=1` it stays the plain Python function.
     """
     return cast("F", numba.njit(cache=True, error_model="numpy", nogil=True)(function))
+
+
+def njit_lean(function: F) -> F:
+    """`njit` for kernels that create no array: references are not counted, so nothing in them may allocate.
+
+    A `Book` is a tuple of some thirty arrays. Counting references, numba touches each array's counter, atomically, around
+    every call that passes one on; that made the matching kernels eleven times slower (docs/decisions/0005).
+    """
+    return cast("F", numba.njit(cache=True, error_model="numpy", nogil=True, _nrt=False)(function))

@@ -24,7 +24,7 @@ from lobgym.sim.book import (
     level_qty,
     seek_forward,
 )
-from lobgym.sim.jit import njit
+from lobgym.sim.jit import njit_lean
 from lobgym.sim.lanes import Lanes, push_response
 from lobgym.sim.matching import apply_rows, take
 from lobgym.sim.money import Economics
@@ -57,7 +57,7 @@ __all__ = ["advance", "advance_all", "cancel", "find_slot", "reset_lane", "submi
 _FOREVER: Final = np.iinfo(np.int64).max
 
 
-@njit
+@njit_lean
 def reset_lane(
     exch: Book, local: Book, lanes: Lanes, i: int, t_ns: int, seed: np.uint64, entry_ns: int, response_ns: int,
     maker_fee_ppb: int, taker_fee_ppb: int,
@@ -105,7 +105,7 @@ def reset_lane(
 # -- what a lane can do ----------------------------------------------------------------------------------------------
 
 
-@njit
+@njit_lean
 def _request(lanes: Lanes, i: int, slot: int, kind: int) -> None:
     lane = lanes.lane[i]
     size = lanes.requests.shape[1]
@@ -119,7 +119,7 @@ def _request(lanes: Lanes, i: int, slot: int, kind: int) -> None:
     lane["request_tail"] += 1
 
 
-@njit
+@njit_lean
 def submit(lanes: Lanes, i: int, side: int, tick: int, qty: int, tif: int) -> int:
     """Send an order now; return its id, or 0 if every order slot is in use. No risk check here."""
     lane = lanes.lane[i]
@@ -151,7 +151,7 @@ def submit(lanes: Lanes, i: int, side: int, tick: int, qty: int, tif: int) -> in
     return order["id"]
 
 
-@njit
+@njit_lean
 def cancel(lanes: Lanes, i: int, slot: int) -> None:
     """Ask for an order to be cancelled. Asking twice, or for one known to be done, sends nothing."""
     order = lanes.orders[i, slot]
@@ -162,7 +162,7 @@ def cancel(lanes: Lanes, i: int, slot: int) -> None:
     _request(lanes, i, slot, REQ_CANCEL)
 
 
-@njit
+@njit_lean
 def find_slot(lanes: Lanes, i: int, order_id: int) -> int:
     """Slot of an order id, or -1."""
     for slot in range(lanes.lane[i]["slot_count"]):
@@ -174,7 +174,7 @@ def find_slot(lanes: Lanes, i: int, order_id: int) -> int:
 # -- what the exchange does ------------------------------------------------------------------------------------------
 
 
-@njit
+@njit_lean
 def _arrive(book: Book, econ: Economics, lanes: Lanes, i: int, slot: int, ns: int, cursor: int) -> None:
     """A new order meets the book of the exchange."""
     order = lanes.orders[i, slot]
@@ -211,7 +211,7 @@ def _arrive(book: Book, econ: Economics, lanes: Lanes, i: int, slot: int, ns: in
     push_response(lanes, i, slot, ACK, ns, 0, 0, 0, 0, 0, 0)
 
 
-@njit
+@njit_lean
 def _cancel_arrives(lanes: Lanes, i: int, slot: int, ns: int) -> None:
     order = lanes.orders[i, slot]
     if order["state"] == LIVE:
@@ -225,7 +225,7 @@ def _cancel_arrives(lanes: Lanes, i: int, slot: int, ns: int) -> None:
 # -- what a lane learns ----------------------------------------------------------------------------------------------
 
 
-@njit
+@njit_lean
 def _free_if_settled(lanes: Lanes, i: int, slot: int) -> None:
     """Give a slot back once both sides are done with the order and no cancel of it is under way."""
     order = lanes.orders[i, slot]
@@ -238,7 +238,7 @@ def _free_if_settled(lanes: Lanes, i: int, slot: int) -> None:
         lane["slot_count"] -= 1
 
 
-@njit
+@njit_lean
 def _learn(lanes: Lanes, i: int, t_ns: int) -> None:
     """Read every answer that has arrived by `t_ns`."""
     lane = lanes.lane[i]
@@ -269,7 +269,7 @@ def _learn(lanes: Lanes, i: int, t_ns: int) -> None:
         _free_if_settled(lanes, i, slot)
 
 
-@njit
+@njit_lean
 def advance(exch: Book, local: Book, econ: Economics, lanes: Lanes, i: int, t_ns: int) -> None:
     """Process everything stamped at or before `t_ns` for lane `i`; a set `error` stops it."""
     lane = lanes.lane[i]
@@ -296,7 +296,7 @@ def advance(exch: Book, local: Book, econ: Economics, lanes: Lanes, i: int, t_ns
     lane["t_ns"] = t_ns
 
 
-@njit
+@njit_lean
 def advance_all(exch: Book, local: Book, econ: Economics, lanes: Lanes, t_ns: NDArray[np.int64]) -> None:
     """`advance` for every lane, each to its own time."""
     for i in range(lanes.lane.shape[0]):

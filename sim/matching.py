@@ -22,7 +22,7 @@ from lobgym.sim.book import (
     level_qty_by_id,
     next_level,
 )
-from lobgym.sim.jit import njit
+from lobgym.sim.jit import njit_lean
 from lobgym.sim.lanes import Lanes, push_response
 from lobgym.sim.money import MONEY_MAX, Economics, cash_of, fee_of, fits
 from lobgym.sim.queue import after_depth, after_print, available
@@ -34,7 +34,7 @@ _NO_TICK: Final = -1
 _LAST_ID: Final = 1 << 62  # behind every order of a price
 
 
-@njit
+@njit_lean
 def _fill(
     econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, tick: int, qty: int, maker: int
 ) -> None:
@@ -69,7 +69,7 @@ def _fill(
 # -- depth that the lane itself consumed ---------------------------------------------------------------------------
 
 
-@njit
+@njit_lean
 def _left_after(book: Book, level: int, avail: int, since: int, cursor: int) -> int:
     """Roll what is left of a level forward over rows [since, cursor): only what is newly displayed comes back."""
     low = book.touch_start[level]
@@ -89,7 +89,7 @@ def _left_after(book: Book, level: int, avail: int, since: int, cursor: int) -> 
     return avail
 
 
-@njit
+@njit_lean
 def _spent_entry(lanes: Lanes, i: int, level: int) -> int:
     for k in range(lanes.lane[i]["spent_count"]):
         if lanes.spent[i, k]["level"] == level:
@@ -97,7 +97,7 @@ def _spent_entry(lanes: Lanes, i: int, level: int) -> int:
     return -1
 
 
-@njit
+@njit_lean
 def _left_of(book: Book, lanes: Lanes, i: int, level: int, cursor: int) -> int:
     """Lots of a level that this lane can still take."""
     k = _spent_entry(lanes, i, level)
@@ -109,7 +109,7 @@ def _left_of(book: Book, lanes: Lanes, i: int, level: int, cursor: int) -> int:
     return entry["avail"]
 
 
-@njit
+@njit_lean
 def _drop_recovered(book: Book, lanes: Lanes, i: int, cursor: int) -> None:
     kept = 0
     for k in range(lanes.lane[i]["spent_count"]):
@@ -123,7 +123,7 @@ def _drop_recovered(book: Book, lanes: Lanes, i: int, cursor: int) -> None:
     lanes.lane[i]["spent_count"] = kept
 
 
-@njit
+@njit_lean
 def _spend(book: Book, lanes: Lanes, i: int, level: int, qty: int, cursor: int) -> None:
     k = _spent_entry(lanes, i, level)
     if k < 0:
@@ -140,7 +140,7 @@ def _spend(book: Book, lanes: Lanes, i: int, level: int, qty: int, cursor: int) 
     lanes.spent[i, k]["cursor"] = cursor
 
 
-@njit
+@njit_lean
 def take(
     book: Book, econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, cursor: int, own_price: bool
 ) -> None:
@@ -169,7 +169,7 @@ def take(
 # -- resting orders ----------------------------------------------------------------------------------------------------
 
 
-@njit
+@njit_lean
 def _next_resting(lanes: Lanes, i: int, side: int, after_tick: int, after_id: int) -> int:
     """The live order of `side` that follows (after_tick, after_id) in price-time order, or -1."""
     found = -1
@@ -190,7 +190,7 @@ def _next_resting(lanes: Lanes, i: int, side: int, after_tick: int, after_id: in
     return found
 
 
-@njit
+@njit_lean
 def _on_print(book: Book, econ: Economics, lanes: Lanes, i: int, row: int) -> None:
     """A print meets own orders: better-priced first, then those at its price behind their queues.
 
@@ -223,7 +223,7 @@ def _on_print(book: Book, econ: Economics, lanes: Lanes, i: int, row: int) -> No
         slot = _next_resting(lanes, i, side, tick, order_id)
 
 
-@njit
+@njit_lean
 def _on_level(book: Book, lanes: Lanes, i: int, row: int, power: int) -> None:
     """A level changed: own orders at it advance in the queue. Fronts never decrease in order of arrival."""
     side = book.side[row]
@@ -243,7 +243,7 @@ def _on_level(book: Book, lanes: Lanes, i: int, row: int, power: int) -> None:
         slot = _next_resting(lanes, i, side, tick, order["id"])
 
 
-@njit
+@njit_lean
 def _on_best(book: Book, econ: Economics, lanes: Lanes, i: int, side: int, row: int) -> None:
     """The opposite best stands at or through own orders of `side`: they trade with what is displayed there."""
     slot = _next_resting(lanes, i, side, _NO_TICK, 0)
@@ -257,7 +257,7 @@ def _on_best(book: Book, econ: Economics, lanes: Lanes, i: int, side: int, row: 
         slot = _next_resting(lanes, i, side, tick, order_id)
 
 
-@njit
+@njit_lean
 def _bounds(lanes: Lanes, i: int) -> tuple[int, int, int, int]:
     """Lowest and highest own bid, lowest and highest own ask; empty ranges where there are none."""
     bid_low = NO_ASK
@@ -278,7 +278,7 @@ def _bounds(lanes: Lanes, i: int) -> tuple[int, int, int, int]:
     return bid_low, bid_high, ask_low, ask_high
 
 
-@njit
+@njit_lean
 def apply_rows(book: Book, econ: Economics, lanes: Lanes, i: int, start: int, end: int) -> None:
     """Apply tape rows [start, end) to the resting orders of lane `i`."""
     lane = lanes.lane[i]
