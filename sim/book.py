@@ -19,6 +19,7 @@ __all__ = [
     "IMPLIED",
     "LADDER_EVERY",
     "LADDER_LEVELS",
+    "LADDER_SCRATCH",
     "MESSAGE_END",
     "NO_ASK",
     "NO_BID",
@@ -32,6 +33,7 @@ __all__ = [
     "find_level",
     "is_known",
     "ladder",
+    "ladder_with",
     "level_qty",
     "level_qty_by_id",
     "seek_forward",
@@ -49,6 +51,7 @@ NO_ASK: Final = 1 << 62
 
 LADDER_EVERY: Final = 64  # rows between two ladder checkpoints
 LADDER_LEVELS: Final = 16  # levels a side in a checkpoint
+LADDER_SCRATCH: Final = LADDER_LEVELS + LADDER_EVERY + 1  # levels that a roll can ever hold
 
 
 class Book(NamedTuple):
@@ -216,7 +219,16 @@ def next_level(book: Book, side: int, level: int, cursor: int) -> int:
 def ladder(
     book: Book, side: int, cursor: int, depth: int, out_tick: NDArray[np.int64], out_qty: NDArray[np.int64]
 ) -> int:
-    """Write the best `depth` levels of `side`, best first; return how many there are.
+    """Write the best `depth` levels of `side`, best first; return how many there are."""
+    return ladder_with(book, side, cursor, depth, out_tick, out_qty, np.empty((2, LADDER_SCRATCH), np.int64))
+
+
+@njit_lean
+def ladder_with(
+    book: Book, side: int, cursor: int, depth: int, out_tick: NDArray[np.int64], out_qty: NDArray[np.int64],
+    scratch: NDArray[np.int64],
+) -> int:  # fmt: skip
+    """`ladder` with the caller's scratch space [2, LADDER_SCRATCH], for kernels that do not allocate.
 
     Rolls the nearest checkpoint forward, at most LADDER_EVERY rows. A checkpoint that was full says nothing about
     the levels behind its last one; if deletions eat it up, the level index supplies the rest.
@@ -228,8 +240,8 @@ def ladder(
     mark = cursor // LADDER_EVERY
     count = int(book.ladder_count[mark, which])
     full = count == LADDER_LEVELS
-    ticks = np.empty(LADDER_LEVELS + LADDER_EVERY, np.int64)
-    qtys = np.empty(LADDER_LEVELS + LADDER_EVERY, np.int64)
+    ticks = scratch[0]
+    qtys = scratch[1]
     for j in range(count):
         ticks[j] = book.ladder_tick[mark, which, j]
         qtys[j] = book.ladder_qty[mark, which, j]

@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 
 from lobgym.sim.book import (
     IMPLIED,
-    LADDER_EVERY,
-    LADDER_LEVELS,
     MESSAGE_END,
     NO_ASK,
     NO_BID,
@@ -34,7 +32,8 @@ from lobgym.sim.book import (
     ROW_PRINT,
     Book,
 )
-from lobgym.sim.jit import njit
+from lobgym.sim.book_index import index_ladders, index_touches
+from lobgym.sim.jit import njit, njit_lean
 from lobgym.sim.records import BBO, BUY, CLEAR, DEPTH, LAST, SELL, SNAPSHOT, TRADE
 
 __all__ = ["compile_book"]
@@ -99,8 +98,8 @@ def compile_book(events: NDArray[np.void], stamp: str, print_implied_depth: bool
     rows, epoch_row, epoch_low, epoch_high = _run(
         *columns, *small, level_of, level_tick, len(bids), print_implied_depth
     )
-    touch_start, touch_row = _index_touches(rows.level, len(level_tick))
-    ladder_tick, ladder_qty, ladder_count = _index_ladders(rows.level, rows.qty, level_tick, len(bids))
+    touch_start, touch_row = index_touches(rows.level, len(level_tick))
+    ladder_tick, ladder_qty, ladder_count = index_ladders(rows.level, rows.qty, level_tick, len(bids))
     parts = {name: getattr(rows, name) for name in _Rows._fields}
     book = Book(
         **parts,
@@ -161,8 +160,10 @@ def _resized(rows: _Rows, count: int, size: int) -> _Rows:
     return new
 
 
-@njit
-def _append(rows: _Rows, state: _State, ns: int, kind: int, side: int, tick: int, qty: int, prev: int, level: int) -> int:
+@njit_lean
+def _append(
+    rows: _Rows, state: _State, ns: int, kind: int, side: int, tick: int, qty: int, prev: int, level: int
+) -> int:
     scalars = state.scalars
     row = scalars[_ROWS]
     bid = scalars[_BID]
@@ -185,7 +186,7 @@ def _append(rows: _Rows, state: _State, ns: int, kind: int, side: int, tick: int
     return row
 
 
-@njit
+@njit_lean
 def _set_level(rows: _Rows, state: _State, ns: int, level: int, qty: int, flags: int) -> None:
     """Give a level of the effective book a new quantity, keep the bests, and write the row."""
     eff = state.eff
@@ -214,7 +215,7 @@ def _set_level(rows: _Rows, state: _State, ns: int, level: int, qty: int, flags:
     rows.flags[row] = flags
 
 
-@njit
+@njit_lean
 def _witness(state: _State, level: int, exch_ns: int, seq: int, order: int, by_print: int) -> None:
     state.stamp[level] = exch_ns
     state.seq[level] = seq
@@ -222,7 +223,7 @@ def _witness(state: _State, level: int, exch_ns: int, seq: int, order: int, by_p
     state.by_print[level] = by_print
 
 
-@njit
+@njit_lean
 def _correct(
     rows: _Rows, state: _State, ns: int, level: int, qty: int, flags: int, exch_ns: int, seq: int, order: int,
     by_print: int,
@@ -242,7 +243,7 @@ def _correct(
         state.scalars[_DIRTY] += 1
 
 
-@njit
+@njit_lean
 def _empty_asks(
     rows: _Rows, state: _State, ns: int, tick: int, exch_ns: int, seq: int, order: int, by_print: int
 ) -> None:
@@ -254,7 +255,7 @@ def _empty_asks(
         level += 1
 
 
-@njit
+@njit_lean
 def _empty_bids(
     rows: _Rows, state: _State, ns: int, tick: int, exch_ns: int, seq: int, order: int, by_print: int
 ) -> None:
@@ -266,7 +267,7 @@ def _empty_bids(
         level -= 1
 
 
-@njit
+@njit_lean
 def _find(state: _State, side: int, tick: int) -> int:
     low = 0 if side == BUY else state.bid_levels
     end = state.bid_levels if side == BUY else state.level_tick.shape[0]
@@ -280,7 +281,7 @@ def _find(state: _State, side: int, tick: int) -> int:
     return low if low < end and state.level_tick[low] == tick else -1
 
 
-@njit
+@njit_lean
 def _print_implies(
     rows: _Rows, state: _State, ns: int, side: int, tick: int, qty: int, exch_ns: int, order: int
 ) -> None:
@@ -295,7 +296,7 @@ def _print_implies(
         _correct(rows, state, ns, level, max(0, state.eff[level] - qty), IMPLIED, exch_ns, 0, order, 1)
 
 
-@njit
+@njit_lean
 def _best_quote(
     rows: _Rows, state: _State, ns: int, side: int, level: int, qty: int, exch_ns: int, seq: int, order: int
 ) -> None:
@@ -309,10 +310,8 @@ def _best_quote(
     _correct(rows, state, ns, level, qty, 0, exch_ns, seq, order, 0)
 
 
-@njit
-def _depth_level(
-    rows: _Rows, state: _State, ns: int, level: int, qty: int, exch_ns: int, seq: int, order: int
-) -> None:
+@njit_lean
+def _depth_level(rows: _Rows, state: _State, ns: int, level: int, qty: int, exch_ns: int, seq: int, order: int) -> None:
     state.shown[level] = qty
     if state.is_dirty[level]:
         newer = state.stamp[level] > exch_ns or (state.seq[level] > 0 and state.seq[level] > seq)
@@ -323,7 +322,7 @@ def _depth_level(
     _set_level(rows, state, ns, level, qty, 0)
 
 
-@njit
+@njit_lean
 def _end_corrections(rows: _Rows, state: _State, ns: int, exch_ns: int, seq: int, order: int) -> None:
     """A depth message has ended: every correction that it is newer than gives way to what depth shows."""
     kept = 0
@@ -342,7 +341,7 @@ def _end_corrections(rows: _Rows, state: _State, ns: int, exch_ns: int, seq: int
     state.scalars[_DIRTY] = kept
 
 
-@njit
+@njit_lean
 def _uncross(rows: _Rows, state: _State, ns: int) -> None:
     """Empty the older of two bests that cross until none do."""
     while True:
@@ -355,12 +354,10 @@ def _uncross(rows: _Rows, state: _State, ns: int) -> None:
         )
         level = bid if bid_older else ask
         newer = ask if bid_older else bid
-        _correct(
-            rows, state, ns, level, 0, IMPLIED, state.stamp[newer], state.seq[newer], state.order[newer], 0
-        )
+        _correct(rows, state, ns, level, 0, IMPLIED, state.stamp[newer], state.seq[newer], state.order[newer], 0)
 
 
-@njit
+@njit_lean
 def _clear(rows: _Rows, state: _State, ns: int) -> None:
     for level in range(state.eff.shape[0]):
         state.shown[level] = 0
@@ -374,7 +371,7 @@ def _clear(rows: _Rows, state: _State, ns: int) -> None:
     state.scalars[_DEPTH_SEQ] = 0
 
 
-@njit
+@njit_lean
 def _end_snapshot(rows: _Rows, state: _State, ns: int, low: int, high: int) -> None:
     """Levels that were full before the reset and that the snapshot covers but does not name are empty: say so."""
     for level in range(state.eff.shape[0]):
@@ -474,74 +471,3 @@ def _run(
                 rows.flags[scalars[_ROWS] - 1] |= MESSAGE_END
             message_start = scalars[_ROWS]
     return _resized(rows, scalars[_ROWS], scalars[_ROWS]), epoch_row, epoch_low, epoch_high
-
-
-@njit
-def _index_touches(level: NDArray[np.int32], levels: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Counting sort of the level rows by level id."""
-    start = np.zeros(levels + 1, np.int64)
-    for row in range(level.shape[0]):
-        if level[row] >= 0:
-            start[level[row] + 1] += 1
-    for k in range(levels):
-        start[k + 1] += start[k]
-    place = start[:levels].copy()
-    out = np.empty(start[levels], np.int32)
-    for row in range(level.shape[0]):
-        if level[row] >= 0:
-            out[place[level[row]]] = row
-            place[level[row]] += 1
-    return start, out
-
-
-@njit
-def _index_ladders(
-    level: NDArray[np.int32], qty: NDArray[np.int64], level_tick: NDArray[np.int64], bid_levels: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]]:
-    """The best LADDER_LEVELS levels a side before every LADDER_EVERY-th row."""
-    rows = level.shape[0]
-    levels = level_tick.shape[0]
-    marks = rows // LADDER_EVERY + 1
-    tick_out = np.zeros((marks, 2, LADDER_LEVELS), np.int64)
-    qty_out = np.zeros((marks, 2, LADDER_LEVELS), np.int64)
-    count_out = np.zeros((marks, 2), np.int8)
-    eff = np.zeros(levels, np.int64)
-    bid = -1
-    ask = levels
-    for row in range(rows + 1):
-        if row % LADDER_EVERY == 0:
-            mark = row // LADDER_EVERY
-            k = bid
-            n = 0
-            while k >= 0 and n < LADDER_LEVELS:
-                if eff[k] > 0:
-                    tick_out[mark, 0, n] = level_tick[k]
-                    qty_out[mark, 0, n] = eff[k]
-                    n += 1
-                k -= 1
-            count_out[mark, 0] = n
-            k = ask
-            n = 0
-            while k < levels and n < LADDER_LEVELS:
-                if eff[k] > 0:
-                    tick_out[mark, 1, n] = level_tick[k]
-                    qty_out[mark, 1, n] = eff[k]
-                    n += 1
-                k += 1
-            count_out[mark, 1] = n
-        if row == rows or level[row] < 0:
-            continue
-        k = level[row]
-        eff[k] = qty[row]
-        # These bests only bound the walk above, so they need not be tight.
-        if qty[row] > 0:
-            if k < bid_levels:
-                bid = max(bid, k)
-            else:
-                ask = min(ask, k)
-        else:
-            while bid >= 0 and eff[bid] == 0:
-                bid -= 1
-            while ask < levels and eff[ask] == 0:
-                ask += 1
-    return tick_out, qty_out, count_out

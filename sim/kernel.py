@@ -19,7 +19,6 @@ from lobgym.sim.book import (
     best_ask,
     best_bid,
     cursor_at,
-    find_level,
     is_known,
     level_qty,
     seek_forward,

@@ -35,9 +35,7 @@ _LAST_ID: Final = 1 << 62  # behind every order of a price
 
 
 @njit_lean
-def _fill(
-    econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, tick: int, qty: int, maker: int
-) -> None:
+def _fill(econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, tick: int, qty: int, maker: int) -> None:
     """Trade `qty` lots of an order at `tick`: ledger, counters, answer."""
     lane = lanes.lane[i]
     order = lanes.orders[i, slot]
@@ -306,4 +304,3 @@ def apply_rows(book: Book, econ: Economics, lanes: Lanes, i: int, start: int, en
         if lane["fills"] != fills:
             bid_low, bid_high, ask_low, ask_high = _bounds(lanes, i)
             live = lane["live_orders"]
-

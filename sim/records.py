@@ -137,7 +137,7 @@ REASON_NAMES: Final = {
     RISK_ORDER_RATE: "risk_order_rate",
 }
 
-# -- a row of the fill log ------------------------------------------------------------------------------------------------
+# -- a row of the fill log ------------------------------------------------------------------------------------------
 FILL_DTYPE: Final = np.dtype(
     [
         ("exch_ns", np.int64),

@@ -2,7 +2,7 @@
 
 Messages with update ids (depth, snapshot, best quotes) are ordered by id, and their stamps must not go back along
 the ids. Prints and mark prices, which have no update id, are merged in by stamp: at an equal stamp a print comes
-before the depth message that contains it, and the order of receipt decides the rest.
+before every quote and depth message (measured, docs/decisions/0004), and the order of receipt decides the rest.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def order_messages(kind: Any, stamp_ns: Any, chain: Any) -> Any:
     chain_stamp = stamp_ns[chain]
     place = np.searchsorted(chain_stamp, stamp_ns[others], side="left")
     end = np.searchsorted(chain_stamp, stamp_ns[others], side="right")
-    chain_kind = kind[chain]
     for i in np.flatnonzero(place < end):
         at = place[i]
-        passes = (rec.BBO,) if kind[others[i]] == rec.TRADE else tuple(_RANK)
-        while at < end[i] and chain[at] < others[i] and chain_kind[at] in passes:
+        if kind[others[i]] == rec.TRADE:
+            continue
+        while at < end[i] and chain[at] < others[i]:
             at += 1
         place[i] = at
     # Sort keys: a merged message at place p comes before the chain's p-th; among equals, the order they have.
