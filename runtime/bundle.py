@@ -102,6 +102,8 @@ def write_bundle(
         raise BundleError(f"expected 1 to {GOLDEN_ROWS_MAX} golden observations [G, D], got {observations.shape}")
     policy = OnnxPolicy(onnx_bytes, spec)
     raw = np.stack([policy.infer(row).copy() for row in observations])
+    if not np.isfinite(raw).all():
+        raise BundleError("the network's outputs for the golden observations are not finite; train it again")
     codes = np.stack([policy.decode(row) for row in raw])
     stated_raw = raw if golden_raw is None else np.ascontiguousarray(golden_raw, dtype=np.float32)
     stated_codes = codes if golden_codes is None else np.asarray(golden_codes).reshape(codes.shape)
@@ -280,6 +282,8 @@ def _check_golden(manifest: Manifest, policy: OnnxPolicy) -> None:
         )
     for row in range(golden.rows):
         raw = policy.infer(observations[row])
+        if not (np.isfinite(observations[row]).all() and np.isfinite(raw).all() and np.isfinite(stated[row]).all()):
+            raise BundleError(f"golden vector {row}: observations and raw outputs must be finite, the policy gives {raw}")
         difference = float(np.max(np.abs(raw - stated[row])))
         if not difference <= GOLDEN_TOLERANCE:
             raise BundleError(f"golden vector {row}: raw outputs differ by {difference:.3g}, at most {GOLDEN_TOLERANCE}")

@@ -387,3 +387,8 @@ def test_a_network_for_another_desk_is_refused(make_bundle: MakeBundle) -> None:
         make_bundle("grid", network=mlp(19, 5))
     with pytest.raises(ModelError, match="this one has 15 and 4"):
         make_bundle("target", network=mlp(15, 4))
+
+
+def test_a_network_that_overflows_on_its_golden_vectors_is_refused(make_bundle: MakeBundle) -> None:
+    with pytest.raises(BundleError, match="not finite"):
+        make_bundle("target", network=linear(np.full((15, 5), 3e38, np.float32), np.zeros(5, np.float32)))

@@ -1,0 +1,291 @@
+"""`PaperRun`: one policy on one desk, decision by decision, as a stream of records.
+
+A run is fixed by its identity: policy, tape, desk, simulator source, seed, start and number of decisions. Its records
+are plain data without floats or wall clock, so two runs of one identity give the same records, wherever they run.
+Whoever consumes the stream decides what becomes of them: the paper runtime appends each one to a journal before it
+asks for the next, and since a decision is sent to the market only when the next record is asked for, every order was
+journalled before it was sent.
+
+The guard: an observation that is not finite (`obs_nonfinite`) or outside the layout's bounds (`obs_range`) never
+reaches the policy, an output that is not finite (`output_nonfinite`) never reaches the desk. The safe action is taken
+instead: a grid withdraws its quotes, a target policy goes flat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lobgym.runtime.bundle import LoadedBundle
+from lobgym.runtime.canonical import canonical_bytes, canonical_sha256, sha256_hex, sim_source_sha256
+from lobgym.sim.actions import CODE_PAUSE, CODE_SKEW, SKEW_ZERO
+from lobgym.sim.desk import Desk
+from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.errors import TapeExhaustedError
+from lobgym.sim.market import Market
+from lobgym.sim.records import OK, REASON_NAMES
+
+RECORD_FORMAT: Final = 1
+RUN: Final = "run"  # kinds of records, in the order in which they come
+DECISION: Final = "decision"
+OUTCOME: Final = "outcome"
+FOOTER: Final = "footer"
+
+INTENT_FIELDS: Final = ("kind", "order_id", "side", "tick", "qty", "tif", "reason")
+ACCOUNT_FIELDS: Final = ("position", "cash", "fees", "view_position", "view_cash", "view_fees")
+FILL_LOG: Final = 4096  # most fills of one interval
+STEPS_MAX: Final = 50_000_000
+ID_DIGITS: Final = 16
+GUARD_OK: Final = "ok"
+OBS_NONFINITE: Final = "obs_nonfinite"
+OBS_RANGE: Final = "obs_range"
+OUTPUT_NONFINITE: Final = "output_nonfinite"
+
+Record = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the policy wants after guard and bounds: integer codes, why, and by what margin (in millionths)."""
+
+    codes: tuple[int, ...]
+    reason: str
+    margin: int
+
+
+@dataclass
+class Totals:
+    """Sums over a run, in integers: money in money units, quantities in lots."""
+
+    decisions: int = 0
+    fills: int = 0
+    denied: int = 0  # intents that the risk check refused
+    guarded: int = 0  # decisions in which the guard took the safe action
+    equity_first: int = 0
+    equity_last: int = 0
+    equity_high: int = 0
+    equity_low: int = 0
+    drawdown_max: int = 0
+    position_last: int = 0
+    position_max: int = 0  # largest |position| after an interval
+    fees: int = 0
+    fees_abs: int = 0  # sum of |fee|
+    turnover: int = 0  # sum of |cash|
+
+    @property
+    def pnl(self) -> int:
+        """Change of equity over the run, money units."""
+        return self.equity_last - self.equity_first
+
+    def begin(self, equity: int) -> None:
+        """Take the equity before the first decision."""
+        self.equity_first = self.equity_last = self.equity_high = self.equity_low = equity
+
+    def add(self, outcome: dict[str, Any]) -> None:
+        """Take one outcome record."""
+        account, fills = outcome["account"], outcome["fills"]
+        equity, position = account["equity"], account["position"]
+        self.decisions += 1
+        self.fills += len(fills)
+        for fill in fills:
+            self.fees += fill["fee"]
+            self.fees_abs += abs(fill["fee"])
+            self.turnover += abs(fill["cash"])
+        self.equity_last = equity
+        self.equity_high = max(self.equity_high, equity)
+        self.equity_low = min(self.equity_low, equity)
+        self.drawdown_max = max(self.drawdown_max, self.equity_high - equity)
+        self.position_last = position
+        self.position_max = max(self.position_max, abs(position))
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What fixes a run. Made by `plan_run`, which checks it against the market."""
+
+    start_ns: int
+    steps: int
+    seed: int
+
+
+def plan_run(market: Market, spec: DeskSpec, start_ns: int | None, steps: int | None, seed: int) -> RunPlan:
+    """The run from `start_ns` (default: when the market first has a book) for `steps` decisions (default: all).
+
+    Raises `TapeExhaustedError` if the tape does not hold that many intervals.
+    """
+    start = market.start_ns if start_ns is None else int(start_ns)
+    available = (market.end_ns - start) // spec.interval_ns
+    wanted = available if steps is None else int(steps)
+    if start < market.start_ns or not 1 <= wanted <= min(available, STEPS_MAX):
+        raise TapeExhaustedError(
+            f"the tape holds {max(available, 0)} decisions from {start} ns (its book begins at {market.start_ns} ns), "
+            f"{wanted} were asked for; ask for 1 to {max(available, 0)}, or start between "
+            f"{market.start_ns} and {market.end_ns}"
+        )
+    return RunPlan(start, wanted, int(seed))
+
+
+@dataclass
+class Timing:
+    """Wall time of each decision (observation to codes), nanoseconds: for reports, never part of a record."""
+
+    decide_ns: list[int] = field(default_factory=list)
+
+
+class PaperRun:
+    """One run; iterate `records()` once.
+
+    Args:
+        bundle: the policy; `spec` replaces its desk (stress runs do that).
+        market: the compiled tape.
+        plan: from `plan_run`.
+    """
+
+    def __init__(self, bundle: LoadedBundle, market: Market, plan: RunPlan, spec: DeskSpec | None = None) -> None:
+        self.bundle = bundle
+        self.market = market
+        self.plan = plan
+        self.spec = bundle.spec if spec is None else spec
+        self.totals = Totals()
+        self.timing = Timing()
+        self.trace = sha256_hex(b"lobgym trace 1")
+        self.header = self._header()
+        self._run: str = self.header["run"]
+        self._low, self._high = self.spec.layout.low, self.spec.layout.high
+        self._safe = safe_codes(self.spec)
+        self._desk = Desk(self.spec, market, 1, fill_log=FILL_LOG)
+        self._intents = self._desk.plan(np.array([self._safe], np.int32))  # the desk's own buffers
+
+    def _header(self) -> dict[str, Any]:
+        tape, spec = self.market.tape.digest, self.spec
+        identity = {
+            "format": RECORD_FORMAT,
+            "policy_name": self.bundle.manifest.name,
+            "policy_sha256": self.bundle.policy_sha256,
+            "manifest_sha256": self.bundle.manifest_sha256,
+            "tape_digest": tape,
+            "session": canonical_sha256({"tape": tape, "params": spec.params.digest})[:ID_DIGITS],
+            "spec_digest": spec.digest,
+            "spec": msgspec.json.encode(spec.to_json(), order="sorted").decode(),
+            "sim_source_sha256": sim_source_sha256(),
+            "seed": self.plan.seed,
+            "start_ns": self.plan.start_ns,
+            "steps": self.plan.steps,
+        }
+        run = canonical_sha256(identity)[:ID_DIGITS]
+        return {**identity, "run": run, "mode": "gated" if self.bundle.gated else "shadow"}
+
+    def records(self) -> Iterator[Record]:
+        """The run record, then a decision and an outcome for every interval, then the footer.
+
+        A decision is committed to the market when the record after it is asked for.
+        """
+        yield RUN, self.header
+        self._desk.reset(self.plan.start_ns, self.plan.seed)
+        self.totals.begin(self._desk.equity(0))
+        for number in range(self.plan.steps):
+            decision, traced = self._decide(number)
+            yield DECISION, decision
+            self._desk.commit()
+            ended = bool(self._desk.advance()[0])
+            yield OUTCOME, self._outcome(number, traced)
+            if ended:
+                break
+        yield FOOTER, self._footer()
+
+    def _decide(self, number: int) -> tuple[dict[str, Any], list[Any]]:
+        """The record of one decision, and what of it goes into the trace."""
+        began = time.perf_counter_ns()
+        observation = self._desk.observe()[0]
+        decision = decide(self.bundle, observation, self._low, self._high, self._safe)
+        self.timing.decide_ns.append(time.perf_counter_ns() - began)
+        intents, counts = self._intents = self._desk.plan(np.array([decision.codes], np.int32))
+        rows = intents[list(INTENT_FIELDS)][0, : int(counts[0])].tolist()
+        t_ns = self._desk.session.t_ns(0)
+        observed = hashlib.sha256(observation.astype("<f4", copy=False).tobytes()).hexdigest()
+        named: list[dict[str, Any]] = [dict(zip(INTENT_FIELDS, row, strict=True)) for row in rows]
+        for index, intent in enumerate(named):
+            intent["id"] = intent_id(self._run, number, index)
+            self.totals.denied += intent["reason"] != OK
+            intent["verdict"] = REASON_NAMES[intent.pop("reason")]
+        self.totals.guarded += decision.reason != GUARD_OK
+        record = {
+            "session": self.header["session"],
+            "run": self._run,
+            "n": number,
+            "t_ns": t_ns,
+            "obs": observed,
+            "codes": list(decision.codes),
+            "reason": decision.reason,
+            "margin": decision.margin,
+            "intents": named,
+        }
+        return record, [number, t_ns, observed, record["codes"], decision.reason, rows]
+
+    def _outcome(self, number: int, traced: list[Any]) -> dict[str, Any]:
+        """The record of what became of a decision: order ids, fills and the account one interval later."""
+        session = self._desk.session
+        intents, counts = self._intents
+        sent = intents[["order_id", "reason"]][0, : int(counts[0])].tolist()
+        orders = [order if reason == OK else 0 for order, reason in sent]
+        log = session.drain_fills()
+        names, rows = log.dtype.names, log.tolist()
+        lane = session.state.lane[0]
+        account: dict[str, Any] = {name: int(lane[name]) for name in ACCOUNT_FIELDS}
+        account["equity"] = int(self._desk.equity(0))
+        account["digest"] = session.digest(0)
+        self.trace = sha256_hex(bytes.fromhex(self.trace) + canonical_bytes([*traced, orders, rows, account]))
+        fills = [dict(zip(names, row, strict=True)) for row in rows]
+        outcome = {
+            "run": self._run,
+            "n": number,
+            "orders": orders,
+            "fills": fills,
+            "account": account,
+            "trace": self.trace,
+        }
+        self.totals.add(outcome)
+        return outcome
+
+    def _footer(self) -> dict[str, Any]:
+        totals = {name: getattr(self.totals, name) for name in self.totals.__dataclass_fields__}
+        return {"run": self._run, "trace": self.trace, "totals": totals}
+
+
+def decide(
+    bundle: LoadedBundle,
+    observation: NDArray[np.float32],
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+    safe: tuple[int, ...],
+) -> Decision:
+    """Guard, infer, bound: the decision for one observation float32[D] with bounds float32[D]."""
+    if not ((low <= observation) & (observation <= high)).all():  # false for NaN, too
+        reason = OBS_RANGE if np.isfinite(observation).all() else OBS_NONFINITE
+        return Decision(safe, reason, 0)
+    raw = bundle.policy.infer(observation)
+    if not np.isfinite(raw).all():
+        return Decision(safe, OUTPUT_NONFINITE, 0)
+    codes = tuple(bundle.policy.decode(raw).tolist())
+    return Decision(codes, GUARD_OK, bundle.policy.margin(raw))
+
+
+def safe_codes(spec: DeskSpec) -> tuple[int, ...]:
+    """The codes of the safe action: a grid withdraws its quotes, a target policy takes the target nearest to flat."""
+    if spec.kind == "grid":
+        codes = [0] * len(spec.action.bins)
+        codes[CODE_SKEW], codes[CODE_PAUSE] = SKEW_ZERO, 1
+        return tuple(codes)
+    return (min(range(len(spec.targets)), key=lambda index: abs(spec.targets[index])),)
+
+
+def intent_id(run: str, number: int, index: int) -> str:
+    """The id of an intent: the same in every run of one identity, different everywhere else."""
+    return hashlib.sha256(f"{run}:{number}:{index}".encode()).hexdigest()[:ID_DIGITS]
