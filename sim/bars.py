@@ -1,0 +1,109 @@
+"""`Bars`: the mid in fixed intervals, compiled once along the tape.
+
+What an observation remembers of the past comes from here or from a lookup at an earlier cursor, never from state
+that a lane accumulates; so a lane that starts in the middle of the tape sees what one that came all the way sees.
+True ranges are integers and kept as running sums: the mean over any window is two lookups and exact.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobgym.sim.book import MESSAGE_END, NO_ASK, NO_BID, Book
+from lobgym.sim.jit import njit_lean
+
+__all__ = ["BAR_NS", "NATR_BARS", "Bars", "compile_bars", "last_mid2", "natr_bps", "quoted_mid2"]
+
+BAR_NS: Final = 1_000_000_000
+NATR_BARS: Final = 14
+
+
+class Bars(NamedTuple):
+    """S bars; bar s covers local stamps in [origin + s * width, origin + (s + 1) * width). Mids are doubled ticks."""
+
+    origin_ns: int
+    width_ns: int
+    close2: NDArray[np.int64]  # [S] last two-sided mid by the end of the bar; 0 before the first
+    range_sum: NDArray[np.int64]  # [S + 1] sum of the true ranges of the bars before s
+    quoted_sum: NDArray[np.int64]  # [S + 1] how many of them had a mid
+
+
+def compile_bars(local: Book, width_ns: int = BAR_NS) -> Bars:
+    """Bars of a local book. O(rows)."""
+    rows = local.ns.shape[0]
+    if rows == 0:
+        empty = np.zeros(1, np.int64)
+        return Bars(0, width_ns, empty[:0], empty, empty)
+    origin = int(local.ns[0]) // width_ns * width_ns
+    size = (int(local.ns[-1]) - origin) // width_ns + 1
+    bars = Bars(origin, width_ns, np.zeros(size, np.int64), np.zeros(size + 1, np.int64), np.zeros(size + 1, np.int64))
+    _fill(local.ns, local.flags, local.bid, local.ask, bars)
+    for array in (bars.close2, bars.range_sum, bars.quoted_sum):
+        array.setflags(write=False)
+    return bars
+
+
+@njit_lean
+def _fill(
+    ns: NDArray[np.int64], flags: NDArray[np.uint8], bid: NDArray[np.int64], ask: NDArray[np.int64], bars: Bars
+) -> None:
+    close = 0
+    row = 0
+    for s in range(bars.close2.shape[0]):
+        end_ns = bars.origin_ns + (s + 1) * bars.width_ns
+        high = close
+        low = close
+        while row < ns.shape[0] and ns[row] < end_ns:
+            if flags[row] & MESSAGE_END and bid[row] != NO_BID and ask[row] != NO_ASK and bid[row] < ask[row]:
+                close = bid[row] + ask[row]
+                high = close if high == 0 else max(high, close)
+                low = close if low == 0 else min(low, close)
+            row += 1
+        bars.close2[s] = close
+        bars.range_sum[s + 1] = bars.range_sum[s] + high - low
+        bars.quoted_sum[s + 1] = bars.quoted_sum[s] + (1 if close > 0 else 0)
+
+
+@njit_lean
+def natr_bps(bars: Bars, t_ns: int) -> float:
+    """Mean true range of the last NATR_BARS bars completed by `t_ns`, in bps of the last close; 0 before any.
+
+    The window starts with the previous close included, which is what makes a range a true one.
+    """
+    done = min((t_ns - bars.origin_ns) // bars.width_ns, bars.close2.shape[0])
+    if done <= 0 or bars.close2[done - 1] == 0:
+        return 0.0
+    first = max(0, done - NATR_BARS)
+    count = bars.quoted_sum[done] - bars.quoted_sum[first]
+    return (bars.range_sum[done] - bars.range_sum[first]) * 1e4 / (float(count) * bars.close2[done - 1])
+
+
+@njit_lean
+def quoted_mid2(local: Book, cursor: int) -> int:
+    """Twice the mid in ticks at a cursor; 0 where the book is not two-sided."""
+    if cursor == 0:
+        return 0
+    bid = local.bid[cursor - 1]
+    ask = local.ask[cursor - 1]
+    return bid + ask if bid != NO_BID and ask != NO_ASK and bid < ask else 0
+
+
+@njit_lean
+def last_mid2(local: Book, bars: Bars, cursor: int) -> int:
+    """Twice the last two-sided mid by a cursor, in ticks; 0 where there was none. Looks back at most one bar."""
+    mid2 = quoted_mid2(local, cursor)
+    if mid2 > 0 or cursor == 0:
+        return mid2
+    bar = (local.ns[cursor - 1] - bars.origin_ns) // bars.width_ns
+    start_ns = bars.origin_ns + bar * bars.width_ns
+    row = cursor - 1
+    while row >= 0 and local.ns[row] >= start_ns:
+        if local.flags[row] & MESSAGE_END:
+            mid2 = quoted_mid2(local, row + 1)
+            if mid2 > 0:
+                return mid2
+        row -= 1
+    return bars.close2[bar - 1] if bar > 0 else 0

@@ -1,0 +1,352 @@
+"""`Desk`: where a policy's codes become orders, on N lanes. Training and service run this very code.
+
+One step is plan (quoter and risk check; changes nothing), commit (sends what is permitted), advance (one interval),
+observe. `step` does all four for all lanes in one compiled call; the four methods do the same piecewise, for a
+runtime that journals what lies between them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lobgym.sim.bars import Bars, compile_bars, last_mid2
+from lobgym.sim.book import Book
+from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.encoder import Encoder, encode_lane, make_encoder
+from lobgym.sim.errors import ActionError, SessionError, TapeExhaustedError
+from lobgym.sim.jit import njit_lean
+from lobgym.sim.kernel import advance, cancel, submit
+from lobgym.sim.lanes import Lanes
+from lobgym.sim.market import Market
+from lobgym.sim.money import Economics, mark_value
+from lobgym.sim.quoter import (
+    INTENT_CANCEL,
+    INTENT_DTYPE,
+    INTENT_SUBMIT,
+    QuoterValues,
+    plan_lane,
+)
+from lobgym.sim.records import OK, RISK_OPEN_ORDERS
+from lobgym.sim.risk import LimitValues
+from lobgym.sim.session import Session, raise_lane_error
+
+__all__ = ["INTENT_CANCEL", "INTENT_DTYPE", "INTENT_SUBMIT", "Desk", "StepResult"]
+
+_NO_OBSERVATIONS: Final = np.empty((0, 0), np.float32)
+
+
+class Tables(NamedTuple):
+    """What a desk's kernels read and never write."""
+
+    exch: Book
+    local: Book
+    econ: Economics
+    bars: Bars
+    limits: LimitValues
+    quoter: QuoterValues
+    encoder: Encoder
+    interval_ns: int
+    end_ns: int
+
+
+class StepResult(NamedTuple):
+    """What a step did, one entry a lane; money in money units. The desk reuses these arrays at its next step.
+
+    Lanes that were masked out hold zeros, except for `equity`, `position`, `mid2` and `ended`, which are current.
+    """
+
+    equity_before: NDArray[np.int64]
+    equity: NDArray[np.int64]
+    pnl: NDArray[np.int64]  # equity - equity_before, exactly
+    position: NDArray[np.int64]  # at the exchange, lots
+    mid2: NDArray[np.int64]  # twice the local mid that equity is marked at, ticks
+    fills: NDArray[np.int64]  # in this step, as are the following ones
+    maker_fills: NDArray[np.int64]
+    fees: NDArray[np.int64]
+    turnover: NDArray[np.int64]  # sum of |cash|
+    submits: NDArray[np.int64]
+    cancels: NDArray[np.int64]
+    refused: NDArray[np.int64]  # intents that were not permitted
+    ended: NDArray[np.bool_]  # no further interval fits on the tape
+
+
+class Desk:
+    """N lanes of one policy's desk on one market.
+
+    Args:
+        spec: sizes, distances, limits, observation columns, venue.
+        market: the compiled tape.
+        lanes: how many.
+        fill_log: rows of the session's fill log, 0 for none.
+
+    Attributes:
+        session: the lanes' state; reading it is free, sending orders through it bypasses the risk check.
+    """
+
+    def __init__(self, spec: DeskSpec, market: Market, lanes: int = 1, fill_log: int = 0) -> None:
+        self.spec = spec
+        self.market = market
+        self.action = spec.action
+        self.session = Session(market, spec.params, lanes, fill_log)
+        self._tables = Tables(
+            market.exch,
+            market.local,
+            self.session.econ,
+            compile_bars(market.local),
+            spec.risk.values,
+            spec.quoter_values,
+            make_encoder(spec.layout, spec.position_lots_max),
+            spec.interval_ns,
+            market.end_ns,
+        )
+        self._intents = np.zeros((lanes, spec.intents_max), INTENT_DTYPE)
+        self._counts = np.zeros(lanes, np.int64)
+        self._everyone = np.ones(lanes, np.bool_)
+        self._planned = False
+        dtypes = {"ended": np.bool_}
+        self._result = StepResult(*(np.zeros(lanes, dtypes.get(name, np.int64)) for name in StepResult._fields))
+
+    # -- clock -----------------------------------------------------------------------------------------------------
+
+    @property
+    def lanes(self) -> int:
+        """Number of lanes, N."""
+        return self.session.lanes
+
+    @property
+    def end_ns(self) -> int:
+        """The last time that a lane can reach."""
+        return self.market.end_ns
+
+    @property
+    def t_ns(self) -> NDArray[np.int64]:
+        """int64[N]: the lanes' clocks, a copy."""
+        return self.session.state.lane["t_ns"].copy()
+
+    def reset(
+        self, start_ns: ArrayLike | None = None, seed: ArrayLike = 0, mask: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Empty the lanes (those of `mask`, bool[N]) and put them at `start_ns`; see `Session.reset`."""
+        self.session.reset(start_ns, seed, mask)
+        self._planned = False
+
+    # -- piecewise -------------------------------------------------------------------------------------------------
+
+    def observe(self) -> NDArray[np.float32]:
+        """float32[N, D]: every lane's observation at its own time, a fresh array."""
+        out = np.empty((self.lanes, self.spec.layout.size), np.float32)
+        _observe(self._tables, self.session.state, out)
+        return out
+
+    def plan(self, codes: ArrayLike) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """What `codes` (int[N, A]) would send now, with the risk check's verdicts. Changes no lane.
+
+        Returns:
+            INTENT_DTYPE[N, K], of which each lane's first count are meant, and counts int64[N]. Both are the desk's
+            own buffers, valid until its next plan or step; a caller may refuse an intent by setting its `reason`.
+        """
+        checked = self._codes(codes)
+        _plan(self._tables, self.session.state, checked, self._intents, self._counts)
+        self._planned = True
+        return self._intents, self._counts
+
+    def commit(self) -> None:
+        """Send the planned intents whose reason is 0; a submit's `order_id` is filled in. Once per plan.
+
+        Raises:
+            SessionError: nothing was planned since the last commit, reset or step.
+        """
+        if not self._planned:
+            raise SessionError("commit without a plan: call plan(codes) first, and commit it once")
+        self._planned = False
+        _commit(self.session.state, self._intents, self._counts)
+        raise_lane_error(self.session.state)
+
+    def advance(self) -> NDArray[np.bool_]:
+        """Advance every lane by one interval. Returns bool[N]: where no further interval fits on the tape.
+
+        Raises:
+            TapeExhaustedError: a lane's next interval does not fit; CapacityError, LedgerOverflowError: see Session.
+        """
+        self._planned = False
+        times = self.session.state.lane["t_ns"] + self.spec.interval_ns
+        self.session.advance(times)
+        ended: NDArray[np.bool_] = times + self.spec.interval_ns > self.end_ns
+        return ended
+
+    # -- at once ---------------------------------------------------------------------------------------------------
+
+    def step(
+        self, codes: ArrayLike, mask: NDArray[np.bool_] | None = None, observe: bool = True
+    ) -> tuple[NDArray[np.float32], StepResult]:
+        """Plan, commit and advance the lanes of `mask` (default: all), then observe all lanes.
+
+        Args:
+            codes: int[N, A]; those of lanes that are masked out are checked but not used.
+            mask: bool[N].
+            observe: False returns an empty array instead of observations.
+
+        Returns:
+            float32[N, D], fresh; and the desk's StepResult, valid until the next step.
+
+        Raises:
+            ActionError: codes out of range. TapeExhaustedError: a lane's interval does not fit on the tape; then
+            no lane has moved. CapacityError, LedgerOverflowError: see Session; the lane must be reset.
+        """
+        checked = self._codes(codes)
+        self._planned = False
+        shape = (self.lanes, self.spec.layout.size)
+        observations = np.empty(shape, np.float32) if observe else _NO_OBSERVATIONS
+        live = self._everyone if mask is None else mask
+        verdict = _step(
+            self._tables, self.session.state, checked, live, self._intents, self._counts, self._result, observations
+        )
+        if verdict < 0:
+            raise TapeExhaustedError(
+                f"lane {-verdict - 1} has no full interval of {self.spec.interval_ns} ns left before {self.end_ns}; "
+                "reset it"
+            )
+        if verdict > 0:
+            raise_lane_error(self.session.state)
+        return observations, self._result
+
+    # -- money -----------------------------------------------------------------------------------------------------
+
+    def equity(self, lane: int = 0) -> int:
+        """Money units: cash - fees + position of the exchange's account, marked at the last two-sided local mid."""
+        return int(_equity(self._tables, self.session.state, lane))
+
+    def view_equity(self, lane: int = 0) -> int:
+        """Like `equity`, with the account as the lane itself knows it."""
+        return int(_view_equity(self._tables, self.session.state, lane))
+
+    def mid2(self, lane: int = 0) -> int:
+        """Twice the last two-sided local mid, in ticks."""
+        tables = self._tables
+        return int(last_mid2(tables.local, tables.bars, self.session.state.lane["local_cursor"][lane]))
+
+    def _codes(self, codes: ArrayLike) -> NDArray[np.int32]:
+        array = np.asarray(codes)
+        checked = array if array.dtype == np.int32 and array.flags.c_contiguous else self.action.check_codes(array)
+        if checked.shape != (self.lanes, self.action.size):
+            raise ActionError(
+                f"expected codes of shape [{self.lanes}, {self.action.size}], got {list(checked.shape)}"
+            )
+        if not _in_range(checked, self.action.bins_array):
+            self.action.check_codes(checked)  # raises, and says where
+        return checked
+
+
+# -- kernels -----------------------------------------------------------------------------------------------------------
+
+
+@njit_lean
+def _in_range(codes: NDArray[np.int32], bins: NDArray[np.int64]) -> bool:
+    for i in range(codes.shape[0]):
+        for j in range(codes.shape[1]):
+            if codes[i, j] < 0 or codes[i, j] >= bins[j]:
+                return False
+    return True
+
+
+@njit_lean
+def _equity(tables: Tables, lanes: Lanes, i: int) -> int:
+    lane = lanes.lane[i]
+    mid2 = last_mid2(tables.local, tables.bars, lane["local_cursor"])
+    return lane["cash"] - lane["fees"] + mark_value(tables.econ, lane["position"], mid2)
+
+
+@njit_lean
+def _view_equity(tables: Tables, lanes: Lanes, i: int) -> int:
+    lane = lanes.lane[i]
+    mid2 = last_mid2(tables.local, tables.bars, lane["local_cursor"])
+    return lane["view_cash"] - lane["view_fees"] + mark_value(tables.econ, lane["view_position"], mid2)
+
+
+@njit_lean
+def _observe(tables: Tables, lanes: Lanes, out: NDArray[np.float32]) -> None:
+    for i in range(lanes.lane.shape[0]):
+        encode_lane(tables.local, tables.bars, tables.encoder, tables.econ, lanes, i, out[i])
+
+
+@njit_lean
+def _plan(
+    tables: Tables, lanes: Lanes, codes: NDArray[np.int32], intents: NDArray[np.void], counts: NDArray[np.int64]
+) -> None:
+    for i in range(lanes.lane.shape[0]):
+        counts[i] = plan_lane(
+            tables.local, tables.econ, tables.limits, tables.quoter, lanes, i, codes[i], intents[i]
+        )  # fmt: skip
+
+
+@njit_lean
+def _commit_lane(lanes: Lanes, i: int, intents: NDArray[np.void], count: int) -> int:
+    """Send what is permitted; return how many intents were not."""
+    refused = 0
+    for k in range(count):
+        intent = intents[k]
+        if intent["reason"] != OK:
+            refused += 1
+        elif intent["kind"] == INTENT_CANCEL:
+            cancel(lanes, i, intent["slot"])
+        else:
+            order_id = submit(lanes, i, intent["side"], intent["tick"], intent["qty"], intent["tif"])
+            intent["order_id"] = order_id
+            if order_id == 0:
+                intent["reason"] = RISK_OPEN_ORDERS
+                refused += 1
+    return refused
+
+
+@njit_lean
+def _commit(lanes: Lanes, intents: NDArray[np.void], counts: NDArray[np.int64]) -> None:
+    for i in range(lanes.lane.shape[0]):
+        _commit_lane(lanes, i, intents[i], counts[i])
+
+
+@njit_lean
+def _step(
+    tables: Tables, lanes: Lanes, codes: NDArray[np.int32], mask: NDArray[np.bool_], intents: NDArray[np.void],
+    counts: NDArray[np.int64], out: StepResult, observations: NDArray[np.float32],
+) -> int:  # fmt: skip
+    """One step of every lane. Returns the number of lanes in error, or -1 - i if lane i is at the end of the tape."""
+    size = lanes.lane.shape[0]
+    for i in range(size):
+        if mask[i] and lanes.lane[i]["t_ns"] + tables.interval_ns > tables.end_ns:
+            return -1 - i
+    failed = 0
+    for i in range(size):
+        lane = lanes.lane[i]
+        before = _equity(tables, lanes, i)
+        fills, maker_fills, fees = lane["fills"], lane["maker_fills"], lane["fees"]
+        turnover, submits, cancels = lane["turnover"], lane["submits"], lane["cancels"]
+        refused = 0
+        counts[i] = 0
+        if mask[i]:
+            counts[i] = plan_lane(
+                tables.local, tables.econ, tables.limits, tables.quoter, lanes, i, codes[i], intents[i]
+            )  # fmt: skip
+            refused = _commit_lane(lanes, i, intents[i], counts[i])
+            advance(tables.exch, tables.local, tables.econ, lanes, i, lane["t_ns"] + tables.interval_ns)
+        after = _equity(tables, lanes, i)
+        out.equity_before[i] = before
+        out.equity[i] = after
+        out.pnl[i] = after - before
+        out.position[i] = lane["position"]
+        out.mid2[i] = last_mid2(tables.local, tables.bars, lane["local_cursor"])
+        out.fills[i] = lane["fills"] - fills
+        out.maker_fills[i] = lane["maker_fills"] - maker_fills
+        out.fees[i] = lane["fees"] - fees
+        out.turnover[i] = lane["turnover"] - turnover
+        out.submits[i] = lane["submits"] - submits
+        out.cancels[i] = lane["cancels"] - cancels
+        out.refused[i] = refused
+        out.ended[i] = lane["t_ns"] + tables.interval_ns > tables.end_ns
+        if lane["error"] != 0:
+            failed += 1
+        if observations.shape[0] > 0:
+            encode_lane(tables.local, tables.bars, tables.encoder, tables.econ, lanes, i, observations[i])
+    return failed

@@ -1,0 +1,226 @@
+"""`DeskSpec`: everything that turns a policy's code into orders, as one frozen, hashed value.
+
+A policy is served with the spec that it was trained with; its digest is what a bundle pins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from lobgym.sim.actions import GRID, GRID_BINS, TARGET, ActionSpec
+from lobgym.sim.book import best_ask, best_bid, cursor_at
+from lobgym.sim.errors import ParamsError
+from lobgym.sim.market import Market
+from lobgym.sim.money import MONEY_MAX, mark_value
+from lobgym.sim.observation import GRID_COLUMNS, TARGET_COLUMNS, ObservationLayout
+from lobgym.sim.params import SimParams
+from lobgym.sim.quoter import SUBMITS_MAX, QuoterValues
+from lobgym.sim.risk import RiskLimits
+
+__all__ = ["SPACING_MULTIPLES", "DeskSpec", "price_unit_ticks"]
+
+SPACING_MULTIPLES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+_INTERVAL_NS_MAX: Final = 3_600_000_000_000
+_LOTS_MAX: Final = 1 << 40
+_TICKS_MAX: Final = 1 << 40
+
+# Defaults of `for_market`, in units that fit any instrument.
+_ORDER_NOTIONAL: Final = 1_000  # quote units of one order
+_POSITION_ORDERS: Final = 20  # position limit in orders: a full ladder of 4 levels of 4 orders, and some room
+_SWEEP_UNITS: Final = 20  # an IOC may walk 2 bps
+_BAND_UNITS: Final = 5_000  # no order further than 5% from the mid
+_SPREAD_UNITS: Final = 500  # no new risk in a spread above 50 bps
+
+
+def price_unit_ticks(mid_ticks: int) -> int:
+    """A tenth of a basis point of the price in ticks, at least one: the step in which distances are chosen."""
+    return max(1, mid_ticks // 100_000)
+
+
+@dataclass(frozen=True)
+class DeskSpec:
+    """A desk: cadence, sizes, distances, what is observed, what is permitted, the venue.
+
+    Attributes:
+        kind: "grid" or "target".
+        interval_ns: time between two decisions, nanoseconds.
+        position_lots_max: the position that the policy's scale ends at, in lots; at most the risk limit.
+        order_lots: one order's quantity at size code 0, in lots (grid).
+        spacing_ticks: distance of levels by spacing code, 16 of them, in ticks (grid).
+        targets: target positions as fractions of position_lots_max in [-1, 1] (target).
+        sweep_ticks: how far beyond the opposite best an IOC may walk, in ticks (target).
+        layout: observation columns.
+        risk: hard limits.
+        params: the simulated venue.
+
+    Raises:
+        ParamsError: a value outside its range, or two that contradict each other.
+    """
+
+    kind: str
+    interval_ns: int
+    position_lots_max: int
+    order_lots: int
+    spacing_ticks: tuple[int, ...]
+    targets: tuple[float, ...]
+    sweep_ticks: int
+    layout: ObservationLayout
+    risk: RiskLimits
+    params: SimParams
+
+    def __post_init__(self) -> None:
+        if self.kind not in (GRID, TARGET):
+            raise ParamsError(f"desk kind must be 'grid' or 'target', got {self.kind!r}")
+        _within("interval_ns", self.interval_ns, 1, _INTERVAL_NS_MAX)
+        _within("position_lots_max", self.position_lots_max, 1, _LOTS_MAX)
+        _within("order_lots", self.order_lots, 1, _LOTS_MAX)
+        _within("sweep_ticks", self.sweep_ticks, 0, _TICKS_MAX)
+        if len(self.spacing_ticks) != GRID_BINS[0]:
+            raise ParamsError(f"spacing_ticks needs {GRID_BINS[0]} entries, got {len(self.spacing_ticks)}")
+        for ticks in self.spacing_ticks:
+            _within("spacing_ticks", ticks, 1, _TICKS_MAX)
+        if not all(isinstance(x, float) and -1.0 <= x <= 1.0 for x in self.targets):
+            raise ParamsError(f"targets must be floats from -1 to 1, got {self.targets}")
+        if self.position_lots_max > self.risk.position_lots_max:
+            raise ParamsError(
+                f"position_lots_max {self.position_lots_max} exceeds the risk limit {self.risk.position_lots_max}; "
+                "lower it, or raise risk.position_lots_max"
+            )
+        if self.risk.open_orders_max > self.params.max_orders:
+            raise ParamsError(
+                f"risk.open_orders_max {self.risk.open_orders_max} exceeds params.max_orders {self.params.max_orders}"
+            )
+        _ = self.action  # its own rules hold for the targets
+
+    @property
+    def action(self) -> ActionSpec:
+        """What the policy may say."""
+        return ActionSpec.grid() if self.kind == GRID else ActionSpec.target(len(self.targets))
+
+    @property
+    def target_lots(self) -> tuple[int, ...]:
+        """The targets in lots, rounded towards zero as the decimals that they are written as."""
+        return tuple(int(Decimal(repr(x)) * self.position_lots_max) for x in self.targets)
+
+    @property
+    def intents_max(self) -> int:
+        """Most intents of one plan: every slot cancelled, every level submitted."""
+        return self.params.max_orders + SUBMITS_MAX
+
+    @property
+    def quoter_values(self) -> QuoterValues:
+        """The spec as the quoter's kernels take it."""
+        return QuoterValues(
+            int(self.kind == GRID),
+            self.position_lots_max,
+            self.order_lots,
+            self.sweep_ticks,
+            np.array(self.spacing_ticks, np.int64),
+            np.array(self.target_lots, np.int64),
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of every field."""
+        return hashlib.sha256(msgspec.json.encode(self.to_json(), order="sorted")).hexdigest()
+
+    def replace(self, **changes: Any) -> DeskSpec:
+        """A copy with some fields changed, validated again."""
+        _refuse_unknown(changes)
+        return replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain data."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return plain | {
+            "spacing_ticks": list(self.spacing_ticks),
+            "targets": list(self.targets),
+            "layout": self.layout.to_json(),
+            "risk": self.risk.to_json(),
+            "params": self.params.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> DeskSpec:
+        """The inverse of `to_json`.
+
+        Raises:
+            ParamsError: a missing or unknown field; LayoutError: columns that have changed their meaning since.
+        """
+        names = set(cls.__dataclass_fields__)
+        if set(data) != names:
+            wrong = sorted(names ^ set(data))
+            raise ParamsError(f"a desk spec needs exactly the fields {sorted(names)}; missing or unknown: {wrong}")
+        return cls(
+            **data
+            | {
+                "spacing_ticks": tuple(data["spacing_ticks"]),
+                "targets": tuple(float(x) for x in data["targets"]),
+                "layout": ObservationLayout.from_json(data["layout"]),
+                "risk": RiskLimits.from_json(data["risk"]),
+                "params": SimParams.from_json(data["params"]),
+            }
+        )
+
+    @classmethod
+    def for_market(cls, market: Market, kind: str, **overrides: Any) -> DeskSpec:
+        """Defaults that fit the market's instrument and its first price, with some fields overridden.
+
+        An override of `position_lots_max` also widens the default risk limits to fit. Sizes come from the first
+        two-sided mid only, so they do not depend on what the tape holds later.
+        """
+        _refuse_unknown(overrides)
+        cursor = cursor_at(market.local.ns, market.start_ns)
+        mid2 = int(best_bid(market.local, cursor) + best_ask(market.local, cursor))
+        unit = price_unit_ticks(mid2 // 2)
+        order_lots = overrides.get("order_lots", default_order_lots(market, mid2))
+        position = overrides.get("position_lots_max", _POSITION_ORDERS * order_lots)
+        params = overrides.get("params", SimParams())
+        # A default value must not decide what a spec permits: the notional limit is four times the position's value.
+        worth = abs(int(mark_value(market.economics(params.queue_power), position, mid2)))
+        defaults: dict[str, Any] = {
+            "interval_ns": 500_000_000,
+            "position_lots_max": position,
+            "order_lots": order_lots,
+            "spacing_ticks": tuple(unit * multiple for multiple in SPACING_MULTIPLES),
+            "targets": (-1.0, -0.5, 0.0, 0.5, 1.0),
+            "sweep_ticks": _SWEEP_UNITS * unit,
+            "layout": ObservationLayout(GRID_COLUMNS if kind == GRID else TARGET_COLUMNS),
+            "params": params,
+            "risk": RiskLimits(
+                position_lots_max=position,
+                order_lots_max=2 * position,
+                notional_max=min(4 * worth + 1, MONEY_MAX // 2),
+                price_band_ticks_max=_BAND_UNITS * unit,
+                spread_ticks_max=_SPREAD_UNITS * unit,
+                open_orders_max=min(48, params.max_orders),
+            ),
+        }
+        return cls(kind=kind, **(defaults | overrides))
+
+
+def default_order_lots(market: Market, mid2_ticks: int) -> int:
+    """Lots worth about _ORDER_NOTIONAL quote units, at least one."""
+    made = market.instrument
+    if made.is_inverse:
+        worth = made.contract_size * made.lot_size
+    else:
+        worth = made.tick_size * made.lot_size * made.contract_size * mid2_ticks / 2
+    return max(1, int(_ORDER_NOTIONAL / worth))
+
+
+def _refuse_unknown(changes: dict[str, Any]) -> None:
+    unknown = sorted(set(changes) - set(DeskSpec.__dataclass_fields__))
+    if unknown:
+        raise ParamsError(f"unknown desk field {unknown[0]!r}; known: {sorted(DeskSpec.__dataclass_fields__)}")
+
+
+def _within(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ParamsError(f"{name} must be an integer from {low} to {high}, got {value!r}")
