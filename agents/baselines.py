@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lobgym.agents.errors import PolicyError
 from lobgym.agents.policy import Policy
 from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, GRID_LEVELS_MAX, SKEW_ZERO
-from lobgym.sim.desk import DeskSpec
+from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.jit import njit
 from lobgym.sim.rng import below
 
@@ -105,14 +105,15 @@ class StaticGrid:
     """A grid of constant spacing and size around the mid, whatever the market does (v1.0's grid).
 
     Args:
-        spacing: code of the spacing, i.e. row of `DeskSpec.spacing_ticks`.
+        spacing: code of the spacing, i.e. row of `DeskSpec.spacing_ticks`; by default 4.8 bps, the narrowest at which
+            a round trip between the innermost quotes covers two maker fees of 2 bps.
         levels: orders a side, 1 to 4.
         size: code of the size: (size + 1) times the desk's order size.
     """
 
     name = "static-grid"
 
-    def __init__(self, spec: DeskSpec, spacing: int = 6, levels: int = 2, size: int = 0) -> None:
+    def __init__(self, spec: DeskSpec, spacing: int = 10, levels: int = 2, size: int = 0) -> None:
         _require(spec, "grid", self.name)
         self._spec = spec
         self._row = np.array([spacing, levels - 1, SKEW_ZERO, size, 0], np.int32)
@@ -139,7 +140,7 @@ class NatrGrid:
 
     name = "natr-grid"
 
-    def __init__(self, spec: DeskSpec, mid_ticks: float, width: float = 2.0) -> None:
+    def __init__(self, spec: DeskSpec, mid_ticks: float, width: float = 4.0) -> None:
         _require(spec, "grid", self.name)
         self._spec = spec
         self._natr, self._natr_scale = _column(spec, "natr_14")

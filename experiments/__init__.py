@@ -1,1 +1,1 @@
-
+"""What is done with all of it: command line, evaluation, leaderboards, reports, benchmarks."""

@@ -1,0 +1,254 @@
+"""How well a policy trades: the same episodes for every policy, exact money, one figure per seed.
+
+A seed fixes the starts of its episodes, drawn evenly from the split by the counter-based generator; every policy
+meets the same starts, so that differences between policies are paired. The desk is the one of training and service.
+An episode ends with its horizon, open positions are marked at the mid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobgym.agents.policy import Policy
+from lobgym.experiments.errors import EvaluationError
+from lobgym.experiments.stats import max_drawdown
+from lobgym.sim.desk import Desk
+from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.instrument import Instrument
+from lobgym.sim.market import Market
+from lobgym.sim.rng import below
+
+__all__ = ["EvalConfig", "Evaluation", "Evaluator", "SeedMetrics", "Trace"]
+
+START_STREAM: Final = 0x65766C73  # "evls": keeps these draws apart from every other use of the same seed
+EPISODES_MAX: Final = 1024  # per seed; lane seeds are seed * EPISODES_MAX + episode, so they never meet
+_FILL_LOG: Final = 4096  # rows of one lane's fills in one step
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """What every policy of one comparison meets.
+
+    Attributes:
+        seeds: each fixes `episodes` starts.
+        episodes: per seed, 1 to 1024.
+        horizon: steps of an episode.
+        start_ns, end_ns: the split; every episode lies within it.
+        split: its name, for the reader.
+    """
+
+    start_ns: int
+    end_ns: int
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    episodes: int = 8
+    horizon: int = 240
+    split: str = "test"
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise EvaluationError(f"expected distinct seeds of at least 0, got {self.seeds}")
+        if not 1 <= self.episodes <= EPISODES_MAX or self.horizon < 1:
+            raise EvaluationError(
+                f"expected 1 to {EPISODES_MAX} episodes of at least 1 step, got {self.episodes} of {self.horizon}"
+            )
+
+    def starts(self, seed: int, interval_ns: int) -> NDArray[np.int64]:
+        """int64[episodes]: where the episodes of a seed begin.
+
+        Raises:
+            EvaluationError: the split is shorter than an episode.
+        """
+        room = self.end_ns - self.start_ns - self.horizon * interval_ns
+        if room < 0:
+            raise EvaluationError(
+                f"the {self.split} split lasts {(self.end_ns - self.start_ns) / 1e9:.1f} s, an episode "
+                f"{self.horizon * interval_ns / 1e9:.1f} s: take a longer tape or a shorter horizon"
+            )
+        return np.array(
+            [self.start_ns + below(seed, START_STREAM, episode, room + 1) for episode in range(self.episodes)], np.int64
+        )
+
+
+@dataclass(frozen=True)
+class SeedMetrics:
+    """One seed's figures. Money and base quantities per episode; None where a ratio has no denominator.
+
+    Attributes:
+        pnl_units: exact change of equity over all episodes, in the instrument's money unit, fees paid.
+        pnl: the same per episode, in the settlement currency.
+        pnl_bps: pnl over turnover, in 1e-4.
+        max_drawdown: deepest fall below the running maximum of equity within an episode, averaged over episodes.
+        fill_rate: orders with at least one fill / orders sent.
+        time_to_fill_ms: arrival at the exchange to first fill, over the orders that were filled.
+        mean_abs_inventory: |position| in base units (contracts if inverse), averaged over steps.
+        turnover: value traded. fees: paid, net of rebates.
+    """
+
+    seed: int
+    pnl_units: int
+    pnl: float
+    pnl_bps: float | None
+    max_drawdown: float
+    fill_rate: float | None
+    time_to_fill_ms: float | None
+    mean_abs_inventory: float
+    turnover: float
+    fees: float
+    fills: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One episode to draw: the first of the first seed. Lists have one entry a step, the start included."""
+
+    policy: str
+    env: str
+    kind: str
+    seed: int
+    start_ns: int
+    time_s: list[float]
+    equity: list[float]
+    inventory: list[float]
+    price: list[float]
+    fills: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A policy's figures over all seeds, and its trace."""
+
+    policy: str
+    env: str
+    kind: Literal["trained", "fixed"]
+    spec: DeskSpec
+    per_seed: tuple[SeedMetrics, ...]
+    trace: Trace
+
+
+class Evaluator:
+    """Runs policies on one market under one config."""
+
+    def __init__(self, market: Market, config: EvalConfig) -> None:
+        self.market = market
+        self.config = config
+
+    def run(
+        self, policies: Sequence[Policy], spec: DeskSpec, kind: Literal["trained", "fixed"], name: str | None = None
+    ) -> Evaluation:
+        """Evaluate one policy on every seed, or one policy per seed (models that differ in their training seed).
+
+        Raises:
+            EvaluationError: neither one policy nor one per seed; a trace that is not what its batch did.
+        """
+        seeds = self.config.seeds
+        if len(policies) not in (1, len(seeds)):
+            raise EvaluationError(f"expected 1 policy or one for each of {len(seeds)} seeds, got {len(policies)}")
+        desk = Desk(spec, self.market, self.config.episodes)
+        chosen = [policies[index if len(policies) > 1 else 0] for index in range(len(seeds))]
+        results = [self._run_seed(desk, policy, seed) for policy, seed in zip(chosen, seeds, strict=True)]
+        label = name or policies[0].name
+        trace, pnl_units = self._trace(chosen[0], spec, seeds[0], label, kind)
+        if pnl_units != results[0][1]:
+            raise EvaluationError(
+                f"{label}: a lone lane earned {pnl_units} units where lane 0 of a batch earned {results[0][1]}: "
+                "the policy depends on something besides its observations, its seed and the step"
+            )
+        return Evaluation(label, spec.kind, kind, spec, tuple(metrics for metrics, _ in results), trace)
+
+    def _run_seed(self, desk: Desk, policy: Policy, seed: int) -> tuple[SeedMetrics, int]:
+        """A seed's metrics, and the exact PnL of its first episode."""
+        config, count = self.config, self.config.episodes
+        observations = _begin(desk, policy, config.starts(seed, desk.spec.interval_ns), seed)
+        equity = np.zeros((config.horizon + 1, count), np.int64)
+        inventory = np.zeros(count, np.int64)
+        for step in range(config.horizon):
+            observations, result = desk.step(desk.action.decode(policy.act(observations)))
+            equity[step + 1] = equity[step] + result.pnl
+            inventory += np.abs(result.position)
+        return _seed_metrics(desk, seed, equity, int(inventory.sum()), config.horizon), int(equity[-1, 0])
+
+    def _trace(
+        self, policy: Policy, spec: DeskSpec, seed: int, name: str, kind: Literal["trained", "fixed"]
+    ) -> tuple[Trace, int]:
+        """The first episode again, on a lone lane with a fill log, and its exact PnL."""
+        desk = Desk(spec, self.market, 1, _FILL_LOG)
+        start = self.config.starts(seed, spec.interval_ns)[:1]
+        observations = _begin(desk, policy, start, seed)
+        equity, position, mid2, fills = [0], [0], [desk.mid2(0)], []
+        for _ in range(self.config.horizon):
+            observations, result = desk.step(desk.action.decode(policy.act(observations)))
+            equity.append(equity[-1] + int(result.pnl[0]))
+            position.append(int(result.position[0]))
+            mid2.append(int(result.mid2[0]))
+            fills.append(desk.session.drain_fills())
+        made, begin = self.market.instrument, int(start[0])
+        tick = float(made.tick_size)
+        trace = Trace(
+            policy=name,
+            env=spec.kind,
+            kind=kind,
+            seed=seed,
+            start_ns=begin,
+            time_s=[step * spec.interval_ns / 1e9 for step in range(len(equity))],
+            equity=[made.money_to_float(units) for units in equity],
+            inventory=[float(made.lots_to_qty(lots)) for lots in position],
+            price=[round(twice / 2 * tick, 10) for twice in mid2],
+            fills=[_fill_json(made, row, begin) for row in np.concatenate(fills)],
+        )
+        return trace, equity[-1]
+
+
+def _begin(desk: Desk, policy: Policy, starts: NDArray[np.int64], seed: int) -> NDArray[np.float32]:
+    lane_seed = seed * EPISODES_MAX
+    desk.reset(starts, lane_seed)
+    policy.reset(len(starts), lane_seed)
+    return desk.observe()
+
+
+def _seed_metrics(desk: Desk, seed: int, equity: NDArray[np.int64], abs_lots: int, horizon: int) -> SeedMetrics:
+    """Metrics of a batch that has just ended; equity int64[horizon + 1, episodes] starts at 0."""
+    made, count, lane = desk.market.instrument, desk.lanes, desk.session.state.lane
+
+    def total(field: str) -> int:
+        return sum(int(value) for value in lane[field])
+
+    def money(units: int) -> float:
+        """Per episode, in the settlement currency: exact until the last conversion."""
+        return float(Decimal(units) * made.money_unit / count)
+
+    pnl_units = sum(int(value) for value in equity[-1])
+    turnover, filled, sent = total("turnover"), total("filled_orders"), total("submits")
+    falls = sum(max_drawdown(equity[:, episode].tolist()) for episode in range(count))
+    return SeedMetrics(
+        seed=seed,
+        pnl_units=pnl_units,
+        pnl=money(pnl_units),
+        pnl_bps=float(Decimal(pnl_units) * 10_000 / turnover) if turnover else None,
+        max_drawdown=money(falls),
+        fill_rate=filled / sent if sent else None,
+        time_to_fill_ms=total("first_fill_wait_ns") / filled / 1e6 if filled else None,
+        mean_abs_inventory=float(made.lots_to_qty(1)) * abs_lots / (horizon * count),
+        turnover=money(turnover),
+        fees=money(total("fees")),
+        fills=total("fills"),
+    )
+
+
+def _fill_json(made: Instrument, row: Any, start_ns: int) -> dict[str, Any]:
+    return {
+        "time_s": (int(row["exch_ns"]) - start_ns) / 1e9,
+        "price": float(made.ticks_to_price(int(row["tick"]))),
+        "side": int(row["side"]),
+        "qty": float(made.lots_to_qty(int(row["qty"]))),
+        "maker": bool(row["maker"]),
+    }

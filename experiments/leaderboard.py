@@ -1,0 +1,238 @@
+"""The leaderboard: every policy on the same episodes, sorted by mean PnL, as a table, as JSON and as a page.
+
+Whatever was trained, the policies written by hand always stand beside it, doing nothing included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+from rich.table import Table
+
+import lobgym
+from lobgym.agents.baselines import available_baselines, make_baseline
+from lobgym.agents.policy import Policy
+from lobgym.experiments.errors import EvaluationError
+from lobgym.experiments.evaluate import Evaluation, Evaluator
+from lobgym.experiments.report_html import render_page, write_text
+from lobgym.experiments.stats import Interval, bootstrap_interval, fixed_mean
+from lobgym.experiments.svg import format_fixed, shared_decimals
+from lobgym.sim.desk import Desk
+from lobgym.sim.desk_spec import DeskSpec
+
+__all__ = [
+    "SEEDS_MIN",
+    "Entry",
+    "Leaderboard",
+    "build_leaderboard",
+    "fixed_entries",
+    "leaderboard_json",
+    "render_table",
+]
+
+SCHEMA: Final = "lobgym.leaderboard/1"
+SEEDS_MIN: Final = 5
+LEVEL: Final = 0.95
+JSON_FILE: Final = "leaderboard.json"
+PAGE_FILE: Final = "index.html"
+
+# Figures that a row averages over its seeds.
+_AVERAGED: Final = (
+    "pnl_bps",
+    "max_drawdown",
+    "fill_rate",
+    "time_to_fill_ms",
+    "mean_abs_inventory",
+    "turnover",
+    "fees",
+    "fills",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What takes part: one policy, or one per seed (trained with different seeds), and the desk it trades at."""
+
+    policies: tuple[Policy, ...]
+    spec: DeskSpec
+    kind: Literal["trained", "fixed"]
+    name: str
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The evaluations in the order of their ranks, with what is needed to repeat them.
+
+    Attributes:
+        lead: best trained minus best fixed policy, paired by seed; None where there is nothing to compare.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    intervals: tuple[Interval, ...]
+    lead: Interval | None
+    evaluator: Evaluator
+    command: str
+    tape_name: str
+    commit: str | None
+
+    def best(self, kind: str) -> Evaluation | None:
+        """The first of a kind (`trained` or `fixed`)."""
+        return next((one for one in self.evaluations if one.kind == kind), None)
+
+    def write(self, folder: str | Path, gates: dict[str, Any] | None = None) -> tuple[Path, Path]:
+        """Write leaderboard.json and index.html (each aside, then renamed); returns their paths.
+
+        Args:
+            gates: see `render_page`.
+        """
+        root = Path(folder)
+        data = leaderboard_json(self)
+        traces = [one.trace.to_json() for one in (self.best("trained"), self.best("fixed")) if one is not None]
+        text = msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n"
+        write_text(root / JSON_FILE, text)
+        write_text(root / PAGE_FILE, render_page(data, traces, gates))
+        return root / JSON_FILE, root / PAGE_FILE
+
+
+def fixed_entries(evaluator: Evaluator, specs: Sequence[DeskSpec]) -> list[Entry]:
+    """Every baseline that can act at each of the desks."""
+    entries = []
+    for spec in specs:
+        mid_ticks = Desk(spec, evaluator.market).mid2() / 2
+        for name in available_baselines(spec.kind):
+            entries.append(Entry((make_baseline(name, spec, mid_ticks),), spec, "fixed", name))
+    return entries
+
+
+def build_leaderboard(
+    evaluator: Evaluator,
+    trained: Sequence[Entry],
+    specs: Sequence[DeskSpec],
+    *,
+    command: str,
+    tape_name: str,
+    commit: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Leaderboard:
+    """Evaluate what was trained and every fixed policy at `specs`, and rank them by mean PnL.
+
+    Args:
+        specs: one desk per kind, for the fixed policies; the trained ones bring their own.
+        command: what to type to get this again; recorded as it is.
+        progress: called with a line of text before each evaluation.
+
+    Raises:
+        EvaluationError: fewer than 5 seeds, or desks with different venues.
+    """
+    if len(evaluator.config.seeds) < SEEDS_MIN:
+        raise EvaluationError(f"expected at least {SEEDS_MIN} seeds, got {evaluator.config.seeds}")
+    entries = [*trained, *fixed_entries(evaluator, specs)]
+    venues = sorted({entry.spec.params.digest for entry in entries})
+    if len(venues) != 1:
+        raise EvaluationError(f"expected one venue for all policies, got params digests {[v[:12] for v in venues]}")
+    evaluations = []
+    for entry in entries:
+        if progress is not None:
+            progress(f"{entry.name} on {entry.spec.kind}")
+        evaluations.append(evaluator.run(entry.policies, entry.spec, entry.kind, entry.name))
+    ranked = sorted(evaluations, key=lambda one: (-_mean_pnl(one), one.env, one.policy))
+    intervals = tuple(bootstrap_interval([metrics.pnl for metrics in one.per_seed], LEVEL) for one in ranked)
+    return Leaderboard(tuple(ranked), intervals, _lead(ranked), evaluator, command, tape_name, commit)
+
+
+def leaderboard_json(board: Leaderboard) -> dict[str, Any]:
+    """Everything on the board as plain data, per-seed figures included (but not the traces)."""
+    evaluator, best = board.evaluator, board.evaluations[0]
+    config, made, tape = evaluator.config, evaluator.market.instrument, evaluator.market.tape
+    return {
+        "schema": SCHEMA,
+        "version": lobgym.__version__,
+        "title": "lobgym leaderboard",
+        "command": board.command,
+        "commit": board.commit,
+        "tape": {"name": board.tape_name, "symbol": made.symbol, "venue": made.venue, "digest": tape.digest},
+        "params_digest": best.spec.params.digest,
+        "split": config.split,
+        "span_ns": [config.start_ns, config.end_ns],
+        "seeds": list(config.seeds),
+        "episodes": config.episodes,
+        "horizon": config.horizon,
+        "episode_seconds": config.horizon * best.spec.interval_ns / 1e9,
+        "currency": made.base if made.is_inverse else made.quote,
+        "base": "contracts" if made.is_inverse else made.base,
+        "level": LEVEL,
+        "lead": None if board.lead is None else asdict(board.lead),
+        "rows": [
+            _row(rank, one, interval)
+            for rank, (one, interval) in enumerate(zip(board.evaluations, board.intervals, strict=True), start=1)
+        ],
+    }
+
+
+def render_table(board: Leaderboard) -> Table:
+    """The board for a terminal."""
+    data = leaderboard_json(board)
+    table = Table(
+        title=f"PnL per episode, {data['currency']}, {len(data['seeds'])} seeds, {data['level']:.0%} interval"
+    )
+    table.add_column("policy")
+    table.add_column("env")
+    for head in ("PnL", "interval", "bps", "drawdown", "fill rate", "to fill, ms", "|inventory|", "turnover", "fees"):
+        table.add_column(head, justify="right")
+    rows = data["rows"]
+    decimals = shared_decimals(row["pnl"]["mean"] for row in rows) + 1
+    for row in rows:
+        pnl = row["pnl"]
+        table.add_row(
+            row["policy"],
+            row["env"],
+            format_fixed(pnl["mean"], decimals, sign=True),
+            f"{format_fixed(pnl['low'], decimals, sign=True)} .. {format_fixed(pnl['high'], decimals, sign=True)}",
+            _cell(row["pnl_bps"], 2),
+            _cell(row["max_drawdown"], decimals),
+            "–" if row["fill_rate"] is None else f"{row['fill_rate']:.1%}",
+            _cell(row["time_to_fill_ms"], 0),
+            _cell(row["mean_abs_inventory"], 4),
+            _cell(row["turnover"], 0),
+            _cell(row["fees"], decimals),
+            style="bold" if row["kind"] == "trained" else None,
+        )
+    return table
+
+
+def _row(rank: int, one: Evaluation, interval: Interval) -> dict[str, Any]:
+    averaged = {}
+    for field in _AVERAGED:
+        values = [getattr(metrics, field) for metrics in one.per_seed]
+        known = [float(value) for value in values if value is not None]
+        averaged[field] = fixed_mean(known) if known else None
+    return {
+        "rank": rank,
+        "policy": one.policy,
+        "env": one.env,
+        "kind": one.kind,
+        "spec_digest": one.spec.digest,
+        "pnl": asdict(interval),
+        **averaged,
+        "per_seed": [asdict(metrics) for metrics in one.per_seed],
+    }
+
+
+def _lead(ranked: Sequence[Evaluation]) -> Interval | None:
+    best = {kind: next((one for one in ranked if one.kind == kind), None) for kind in ("trained", "fixed")}
+    trained, fixed = best["trained"], best["fixed"]
+    if trained is None or fixed is None:
+        return None
+    return bootstrap_interval([a.pnl - b.pnl for a, b in zip(trained.per_seed, fixed.per_seed, strict=True)], LEVEL)
+
+
+def _mean_pnl(one: Evaluation) -> float:
+    return fixed_mean([metrics.pnl for metrics in one.per_seed])
+
+
+def _cell(value: float | None, decimals: int) -> str:
+    return "–" if value is None else format_fixed(value, decimals)
