@@ -124,6 +124,7 @@ def _assemble(collector: Collector, sources: list[dict[str, Any]], base_latency_
         "messages": dict(sorted(collector.messages.items())),
         "dropped": _dropped(collector, first),
         "gaps": collector.gaps,
+        "depth_messages_on_a_lost_book": collector.sync.blind,
         "clock": clock._asdict(),
         "adjusted": {
             "exchange_stamps_raised_to_follow_update_ids": raised,
@@ -145,7 +146,6 @@ def _dropped(collector: Collector, first: Any) -> dict[str, int]:
             ((np.diff(first) == 0) & (np.array(collector.kind) == rec.DEPTH) & (np.array(collector.keep) == 1)).sum()
         ),
         "snapshots_unused": collector.sync.snapshots_unused,
-        "depth_after_gap_on_an_unknown_book": collector.sync.blind,
         **collector.dropped,
     }
     return dict(sorted(counts.items()))

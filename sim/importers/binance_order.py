@@ -10,13 +10,11 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lobgym.sim import records as rec
 
-__all__ = ["Clock", "measure_clock", "order_messages", "tame_stamps"]
+__all__ = ["Clock", "by_update_id", "measure_clock", "order_messages", "tame_stamps"]
 
-Ints: Final = npt.NDArray[np.int64]
 _NEVER: Final = np.int64(2**62)
 # Within one update id: a best quote shows the book before the depth message that ends at that id is complete, and a
 # snapshot with that id is what the message builds on.
@@ -64,20 +62,17 @@ def tame_stamps(stamp_ns: Any, guess_ns: Any) -> tuple[Any, int, int]:
 def order_messages(kind: Any, stamp_ns: Any, chain: Any) -> Any:
     """Exchange order of all messages, as indices in order of receipt.
 
-    `stamp_ns` is final; `chain` is the order of those with update ids (`by_update_id`).
+    `stamp_ns` is final; `chain` is the order of those with update ids (`by_update_id`). At an equal stamp prints come
+    first, and mark prices by order of receipt.
     """
     others = np.flatnonzero(~np.isin(kind, list(_RANK)))
     others = others[np.argsort(stamp_ns[others], kind="stable")]
     chain_stamp = stamp_ns[chain]
     place = np.searchsorted(chain_stamp, stamp_ns[others], side="left")
     end = np.searchsorted(chain_stamp, stamp_ns[others], side="right")
-    for i in np.flatnonzero(place < end):
-        at = place[i]
-        if kind[others[i]] == rec.TRADE:
-            continue
-        while at < end[i] and chain[at] < others[i]:
-            at += 1
-        place[i] = at
+    for i in np.flatnonzero((place < end) & (kind[others] != rec.TRADE)):
+        while place[i] < end[i] and chain[place[i]] < others[i]:
+            place[i] += 1
     # Sort keys: a merged message at place p comes before the chain's p-th; among equals, the order they have.
     where = np.concatenate([place, np.arange(len(chain))])
     second = np.concatenate([np.zeros(len(others), np.int64), np.ones(len(chain), np.int64)])

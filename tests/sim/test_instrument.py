@@ -122,5 +122,5 @@ def test_a_wrong_instrument_file_is_refused_in_one_line(tmp_path: Path, text: st
 
 
 def test_a_missing_instrument_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InstrumentError, match="none.json: cannot read"):
+    with pytest.raises(InstrumentError, match=r"none\.json: cannot read"):
         load_instrument(tmp_path / "none.json")
