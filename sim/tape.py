@@ -166,7 +166,7 @@ def open_tape(name: str | os.PathLike[str] | Tape) -> Tape:
     head, _, query = text.partition("?")
     if head == "synth":
         return _open_synthetic(text, query)
-    if text.endswith(".parquet") or Path(text).is_file():
+    if text.endswith(".parquet") or os.path.isfile(text):
         return Tape.load(text)
     raise TapeError(f"no tape {text!r}: expected 'synth', 'synth?seed=3&minutes=20' or the path of a .parquet file")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -61,7 +62,8 @@ def write_tape(
         reason = error.strerror if isinstance(error, OSError) and error.strerror else _one_line(error)
         raise TapeError(f"{path}: cannot write the tape: {reason}") from None
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone after the move, and never was where it could not be made
+            aside.unlink()
 
 
 def _write_table(table: pa.Table, file: BinaryIO) -> None:
@@ -82,7 +84,7 @@ def read_tape(path: Path) -> tuple[npt.NDArray[Any], Instrument, dict[str, Any],
 
     Raises `TapeError` when the file cannot be read, `TapeFormatError` when it is not a tape.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike pathlib, False also for names that no file can have
         raise TapeError(f"{path}: no such tape file")
     try:
         # The file is opened here, so that a missing permission is told apart from wrong content.

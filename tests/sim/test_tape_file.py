@@ -138,6 +138,15 @@ def test_a_folder_is_no_tape(tmp_path: Path, small_tape: Tape) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_impossible_paths_are_refused_like_any_other(saved: Path, small_tape: Tape) -> None:
+    for path in (saved / "x.parquet", saved.with_name("x" * 300)):
+        with pytest.raises(TapeError, match="cannot write the tape"):
+            small_tape.save(path)
+        with pytest.raises(TapeError, match="no such tape file"):
+            Tape.load(path)
+    assert os.listdir(saved.parent) == ["tape.parquet"]
+
+
 @pytest.mark.parametrize("stage", ["_write_table", "fsync", "replace"])
 def test_a_full_disk_leaves_the_old_tape_and_nothing_else(
     saved: Path, small_tape: Tape, monkeypatch: pytest.MonkeyPatch, stage: str
