@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lobgym.agents.errors import PolicyError
 from lobgym.agents.policy import Policy
-from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, GRID_LEVELS_MAX, SKEW_ZERO
+from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, SKEW_ZERO
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.jit import njit
 from lobgym.sim.rng import below
@@ -131,7 +131,7 @@ class NatrGrid:
     """A grid that breathes with volatility and leans against its inventory (v1.1's NATR, v1.2's dynamic sizing).
 
     Spacing is `width` times the normalised average true range; the centre moves against the inventory by up to a whole
-    spacing; size shrinks, and at half the limit levels too, as the inventory grows.
+    spacing; from half the limit on it quotes one level of the smallest size, below that two of twice that size.
 
     Args:
         mid_ticks: price level at which NATR (bps) is turned into ticks; within a session it moves too little to matter.
@@ -160,8 +160,8 @@ class NatrGrid:
         codes = np.zeros((len(observations), self._spec.action.size), np.int32)
         codes[:, CODE_SPACING] = np.argmin(np.abs(self._spacing[None, :] - wanted_ticks[:, None]), axis=1)
         codes[:, CODE_SKEW] = SKEW_ZERO - np.rint(SKEW_ZERO * inventory).astype(np.int32)
-        codes[:, CODE_SIZE] = np.floor(2.999 * room).astype(np.int32)
-        codes[:, CODE_LEVELS] = np.where(room > 0.5, GRID_LEVELS_MAX - 2, 0)
+        codes[:, CODE_SIZE] = np.floor(1.999 * room).astype(np.int32)
+        codes[:, CODE_LEVELS] = np.where(room > 0.5, 1, 0)
         return self._spec.action.encode(codes)
 
 

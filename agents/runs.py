@@ -1,6 +1,7 @@
 """Run folders: what a training run leaves behind, and how a model comes back from one.
 
     config.json     the TrainConfig
+    spec.json       the DeskSpec that it was trained at, which it must be judged and served with
     run.json        what came out: hashes, digests, spaces, steps, speed (RunRecord)
     model.zip       the SB3 model
     logs/           progress.csv, and TensorBoard's events where it is installed
@@ -25,11 +26,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from lobgym.agents.config import TrainConfig
 from lobgym.agents.errors import ModelHashError, RunFolderError
+from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.errors import ParamsError
 
-__all__ = ["RunRecord", "load_run", "sha256_file", "weights_digest", "write_json"]
+__all__ = ["LoadedRun", "RunRecord", "load_run", "sha256_file", "weights_digest", "write_json"]
 
 CONFIG_FILE: Final = "config.json"
 RECORD_FILE: Final = "run.json"
+SPEC_FILE: Final = "spec.json"
 MODEL_FILE: Final = "model.zip"
 LOG_FOLDER: Final = "logs"
 
@@ -82,12 +86,23 @@ class _SpacesOnly(gym.Env[Any, Any]):
         self.action_space = action_space
 
 
-def load_run(folder: str | Path) -> tuple[BaseAlgorithm, TrainConfig, RunRecord]:
-    """The model of a run folder, with its config and record. No code from the folder is run.
+@dataclass(frozen=True)
+class LoadedRun:
+    """What a run folder holds."""
+
+    model: BaseAlgorithm
+    config: TrainConfig
+    record: RunRecord
+    spec: DeskSpec
+
+
+def load_run(folder: str | Path) -> LoadedRun:
+    """The model of a run folder, with its config, its record and its desk. No code from the folder is run.
 
     Raises:
         RunFolderError: a file that is missing or malformed.
         ModelHashError: model.zip is not the file that the run wrote.
+        LayoutError: observation columns that have changed their meaning since.
     """
     from lobgym.agents.train import build_model
 
@@ -95,12 +110,14 @@ def load_run(folder: str | Path) -> tuple[BaseAlgorithm, TrainConfig, RunRecord]
     config = TrainConfig.from_json(_read_json(root / CONFIG_FILE))
     try:
         record = msgspec.convert(_read_json(root / RECORD_FILE), RunRecord)
-    except msgspec.ValidationError as error:
-        raise RunFolderError(f"{root / RECORD_FILE} is not a run record: {error}") from error
+        spec = DeskSpec.from_json(_read_json(root / SPEC_FILE))
+    except (msgspec.ValidationError, ParamsError) as error:
+        raise RunFolderError(f"{root} is not a run folder of this version: {error}") from error
     found = sha256_file(root / MODEL_FILE)
-    if found != record.model_sha256:
+    if found != record.model_sha256 or spec.digest != record.spec_digest:
         raise ModelHashError(
-            f"{root / MODEL_FILE} has sha256 {found}, its run wrote {record.model_sha256}: do not use it, train again"
+            f"{root / MODEL_FILE} has sha256 {found} and its desk {spec.digest}, its run wrote "
+            f"{record.model_sha256} and {record.spec_digest}: do not use it, train again"
         )
     observation, action = record.spaces()
     env: VecEnv = DummyVecEnv([lambda: _SpacesOnly(observation, action)] * config.num_envs)
@@ -108,7 +125,7 @@ def load_run(folder: str | Path) -> tuple[BaseAlgorithm, TrainConfig, RunRecord]
     model.set_parameters(str(root / MODEL_FILE), exact_match=True, device="cpu")
     if weights_digest(model) != record.weights_sha256:
         raise ModelHashError(f"the weights in {root / MODEL_FILE} are not the ones its run recorded: train again")
-    return model, config, record
+    return LoadedRun(model, config, record, spec)
 
 
 def weights_digest(model: BaseAlgorithm) -> str:

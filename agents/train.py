@@ -32,31 +32,26 @@ from lobgym.agents.runs import (
     LOG_FOLDER,
     MODEL_FILE,
     RECORD_FILE,
+    SPEC_FILE,
     RunRecord,
     sha256_file,
     weights_digest,
     write_json,
 )
+from lobgym.sim.desk import Desk
+from lobgym.sim.desk_spec import DeskSpec
 
 __all__ = ["TrainResult", "build_model", "make_env", "train"]
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished (or interrupted) run: its folder, what it recorded, and the model itself."""
+    """A finished (or interrupted) run: its folder, what it recorded, the model itself, and the desk it learnt at."""
 
     folder: Path
     record: RunRecord
     model: BaseAlgorithm
-
-
-@dataclass(frozen=True)
-class _MarketDigests:
-    """Digests of the market that an environment trades in."""
-
-    tape: str
-    params: str
-    spec: str
+    spec: DeskSpec
 
 
 def train(
@@ -88,11 +83,15 @@ def train(
             interrupted = _learn(model, config, progress)
             seconds = time.perf_counter() - started
             model.logger.close()
-            digests = _market_digests(env)
+            desk: Desk = env.get_attr("desk", 0)[0]
         finally:
             env.close()
-        record = _save(folder, config, model, digests, seconds, interrupted, commit)
-    return TrainResult(folder, record, model)
+        _require_finite(model)
+        model.save(folder / MODEL_FILE)
+        write_json(folder / SPEC_FILE, desk.spec.to_json())
+        record = _record(folder, config, model, desk, seconds, interrupted, commit)
+        write_json(folder / RECORD_FILE, record)
+    return TrainResult(folder, record, model, desk.spec)
 
 
 def make_env(config: TrainConfig) -> VecEnv:
@@ -173,42 +172,37 @@ def _learn(model: BaseAlgorithm, config: TrainConfig, progress: Callable[[int, i
     return False
 
 
-def _save(
+def _require_finite(model: BaseAlgorithm) -> None:
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in model.policy.state_dict().values()):
+        raise TrainError("the weights are no longer finite: lower the learning rate or the reward's scale")
+
+
+def _record(
     folder: Path,
     config: TrainConfig,
     model: BaseAlgorithm,
-    digests: _MarketDigests,
+    desk: Desk,
     seconds: float,
     interrupted: bool,
     commit: str | None,
 ) -> RunRecord:
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in model.policy.state_dict().values()):
-        raise TrainError("the weights are no longer finite: lower the learning rate or the reward's scale")
-    model.save(folder / MODEL_FILE)
     space = model.action_space
     discrete = isinstance(space, gym.spaces.Discrete)
-    record = RunRecord(
+    return RunRecord(
         model_sha256=sha256_file(folder / MODEL_FILE),
         weights_sha256=weights_digest(model),
-        observation_size=int(model.observation_space.shape[0]),  # type: ignore[index]
-        action_size=int(space.n) if isinstance(space, gym.spaces.Discrete) else int(space.shape[0]),  # type: ignore[index]
+        observation_size=desk.spec.layout.size,
+        action_size=desk.spec.action.bins[0] if discrete else desk.spec.action.size,
         discrete=discrete,
         steps=int(model.num_timesteps),
         seconds=round(seconds, 3),
         seed=config.seed,
-        tape_digest=digests.tape,
-        params_digest=digests.params,
-        spec_digest=digests.spec,
+        tape_digest=desk.market.tape.digest,
+        params_digest=desk.spec.params.digest,
+        spec_digest=desk.spec.digest,
         interrupted=interrupted,
         commit=commit,
     )
-    write_json(folder / RECORD_FILE, record)
-    return record
-
-
-def _market_digests(env: VecEnv) -> _MarketDigests:
-    desk = env.get_attr("desk", 0)[0]
-    return _MarketDigests(desk.market.tape.digest, desk.spec.params.digest, desk.spec.digest)
 
 
 def _log_formats() -> list[str]:

@@ -79,9 +79,10 @@ class Leaderboard:
     tape_name: str
     commit: str | None
 
-    def best(self, kind: str) -> Evaluation | None:
-        """The first of a kind (`trained` or `fixed`)."""
-        return next((one for one in self.evaluations if one.kind == kind), None)
+    def best(self, kind: str, trading: bool = False) -> Evaluation | None:
+        """The first of a kind (`trained` or `fixed`), of those that trade at all if asked for."""
+        found = (one for one in self.evaluations if one.kind == kind)
+        return next((one for one in found if not trading or any(m.fills for m in one.per_seed)), None)
 
     def write(self, folder: str | Path, gates: dict[str, Any] | None = None) -> tuple[Path, Path]:
         """Write leaderboard.json and index.html (each aside, then renamed); returns their paths.
@@ -91,7 +92,8 @@ class Leaderboard:
         """
         root = Path(folder)
         data = leaderboard_json(self)
-        traces = [one.trace.to_json() for one in (self.best("trained"), self.best("fixed")) if one is not None]
+        drawn = (self.best("trained"), self.best("fixed", trading=True))
+        traces = [one.trace.to_json() for one in drawn if one is not None]
         text = msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n"
         write_text(root / JSON_FILE, text)
         write_text(root / PAGE_FILE, render_page(data, traces, gates))
@@ -184,7 +186,7 @@ def render_table(board: Leaderboard) -> Table:
     for head in ("PnL", "interval", "bps", "drawdown", "fill rate", "to fill, ms", "|inventory|", "turnover", "fees"):
         table.add_column(head, justify="right")
     rows = data["rows"]
-    decimals = shared_decimals(row["pnl"]["mean"] for row in rows) + 1
+    decimals = shared_decimals(row["pnl"]["mean"] for row in rows)
     for row in rows:
         pnl = row["pnl"]
         table.add_row(

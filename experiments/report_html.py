@@ -165,7 +165,7 @@ def _episodes(board: Mapping[str, Any], traces: Sequence[Mapping[str, Any]]) -> 
     same = "the same minutes of the tape" if len(starts) == 1 else "each its own minutes of the tape"
     parts = [
         f'<section class="card"><h2>One episode</h2><p class="note">The first episode of seed {traces[0]["seed"]}: '
-        f"{same}, not a chosen one.</p>",
+        f"{same}, not a chosen one. Shown are the best trained policy and the best fixed one that trades.</p>",
         f"<h3>Equity, {currency}</h3>{legend}",
         line_chart(equity, label="equity over time", zero_line=True),
         f"<h3>Inventory, {_text(board['base'])}</h3>",

@@ -68,8 +68,10 @@ def bootstrap_interval(
     Raises:
         ValueError: an argument outside its range.
     """
-    if not 0.0 < level < 1.0 or resamples < 100:
-        raise ValueError(f"expected 0 < level < 1 and resamples >= 100, got level={level}, resamples={resamples}")
+    if not 0.0 < level < 1.0 or resamples < 100 or not 0 <= seed < 2**63:
+        raise ValueError(
+            f"expected 0 < level < 1, resamples >= 100 and 0 <= seed < 2^63, got {level}, {resamples} and {seed}"
+        )
     mean = fixed_mean(values)
     sample = np.asarray(values, dtype=np.float64)
     means = np.empty(resamples, dtype=np.float64)

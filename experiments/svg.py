@@ -12,7 +12,7 @@ __all__ = ["Marks", "Series", "format_fixed", "format_number", "line_chart", "ni
 
 POINTS_MAX: Final = 1_500
 MARKS_MAX: Final = 800
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 12, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 26, 12, 30
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def whisker(mean: float, low: float, high: float, domain: tuple[float, float], c
 
     What lies outside the domain ends in an arrow at its edge, so that one extreme row does not flatten all others.
     """
-    width, height, pad = 200, 22, 8
+    width, height, pad = 150, 22, 8
     start, end = _domain([*domain, 0.0])
     middle = height / 2
 
@@ -138,9 +138,9 @@ def format_fixed(value: float, decimals: int, sign: bool = False) -> str:
 
 
 def shared_decimals(values: Iterable[float], digits: int = 3) -> int:
-    """Digits after the point that give the largest of the values about `digits` significant ones."""
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    return min(max(digits - 1 - math.floor(math.log10(largest)), 0), 8) if largest else 0
+    """Digits after the point that give the median size of the values, zeros aside, about `digits` significant ones."""
+    sizes = sorted(abs(value) for value in values if value and math.isfinite(value))
+    return min(max(digits - 1 - math.floor(math.log10(sizes[len(sizes) // 2])), 0), 8) if sizes else 0
 
 
 def _tick_text(value: float, step: float) -> str:
