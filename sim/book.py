@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.jit import njit, njit_lean
+from lobgym.sim.jit import njit, njit_inline, njit_lean
 from lobgym.sim.records import BUY
 
 __all__ = [
@@ -89,7 +89,7 @@ def cursor_at(ns: NDArray[np.int64], t_ns: int) -> int:
     return seek_forward(ns, 0, t_ns)
 
 
-@njit_lean
+@njit_inline
 def seek_forward(ns: NDArray[np.int64], start: int, t_ns: int) -> int:
     """`cursor_at`, knowing that it is at least `start`: gallops, so that short moves cost little."""
     size = ns.shape[0]
@@ -111,19 +111,19 @@ def seek_forward(ns: NDArray[np.int64], start: int, t_ns: int) -> int:
     return low
 
 
-@njit_lean
+@njit_inline
 def best_bid(book: Book, cursor: int) -> int:
     """Best bid in ticks, or NO_BID."""
     return book.bid[cursor - 1] if cursor > 0 else NO_BID
 
 
-@njit_lean
+@njit_inline
 def best_ask(book: Book, cursor: int) -> int:
     """Best ask in ticks, or NO_ASK."""
     return book.ask[cursor - 1] if cursor > 0 else NO_ASK
 
 
-@njit_lean
+@njit_inline
 def lower_level(book: Book, side: int, tick: int) -> int:
     """Id of the first level of `side` at or above `tick` (one past the side's last where there is none)."""
     low, high = (0, book.bid_levels) if side == BUY else (book.bid_levels, book.level_tick.shape[0])
@@ -136,7 +136,7 @@ def lower_level(book: Book, side: int, tick: int) -> int:
     return low
 
 
-@njit_lean
+@njit_inline
 def find_level(book: Book, side: int, tick: int) -> int:
     """Level id of (side, tick), or -1 where the tape never mentions it."""
     level = lower_level(book, side, tick)
@@ -146,7 +146,7 @@ def find_level(book: Book, side: int, tick: int) -> int:
     return -1
 
 
-@njit_lean
+@njit_inline
 def last_touch(book: Book, level: int, cursor: int) -> int:
     """Last row before `cursor` that set this level, or -1."""
     first = book.touch_start[level]
@@ -161,21 +161,21 @@ def last_touch(book: Book, level: int, cursor: int) -> int:
     return book.touch_row[low - 1] if low > first else -1
 
 
-@njit_lean
+@njit_inline
 def level_qty_by_id(book: Book, level: int, cursor: int) -> int:
     """Lots displayed at a level, at a cursor."""
     row = last_touch(book, level, cursor)
     return book.qty[row] if row >= 0 else 0
 
 
-@njit_lean
+@njit_inline
 def level_qty(book: Book, side: int, tick: int, cursor: int) -> int:
     """Lots displayed at (side, tick), at a cursor; 0 where there are none, or none that the tape knows of."""
     level = find_level(book, side, tick)
     return level_qty_by_id(book, level, cursor) if level >= 0 else 0
 
 
-@njit_lean
+@njit_inline
 def is_known(book: Book, side: int, tick: int, cursor: int) -> bool:
     """Whether the tape tells what stands at (side, tick): the snapshot covered it, or a message touched it since.
 

@@ -16,9 +16,10 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["njit", "njit_lean"]
+__all__ = ["njit", "njit_inline", "njit_lean"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_LEAN: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "_nrt": False}
 
 
 def njit(function: F) -> F:
@@ -35,4 +36,12 @@ def njit_lean(function: F) -> F:
     A `Book` is a tuple of some thirty arrays. Counting references, numba touches each array's counter, atomically, around
     every call that passes one on; that made the matching kernels eleven times slower (docs/decisions/0005).
     """
-    return cast("F", numba.njit(cache=True, error_model="numpy", nogil=True, _nrt=False)(function))
+    return cast("F", numba.njit(**_LEAN)(function))
+
+
+def njit_inline(function: F) -> F:
+    """`njit_lean` for small kernels and those with one caller: always inlined by the code generator.
+
+    A tuple of arrays is passed by value, so that a call costs more than many of the functions do.
+    """
+    return cast("F", numba.njit(forceinline=True, **_LEAN)(function))

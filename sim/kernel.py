@@ -23,7 +23,7 @@ from lobgym.sim.book import (
     level_qty,
     seek_forward,
 )
-from lobgym.sim.jit import njit_lean
+from lobgym.sim.jit import njit_inline, njit_lean
 from lobgym.sim.lanes import Lanes, push_response
 from lobgym.sim.matching import apply_rows, take
 from lobgym.sim.money import Economics
@@ -104,7 +104,7 @@ def reset_lane(
 # -- what a lane can do ----------------------------------------------------------------------------------------------
 
 
-@njit_lean
+@njit_inline
 def _request(lanes: Lanes, i: int, slot: int, kind: int) -> None:
     lane = lanes.lane[i]
     size = lanes.requests.shape[1]
@@ -118,7 +118,7 @@ def _request(lanes: Lanes, i: int, slot: int, kind: int) -> None:
     lane["request_tail"] += 1
 
 
-@njit_lean
+@njit_inline
 def submit(lanes: Lanes, i: int, side: int, tick: int, qty: int, tif: int) -> int:
     """Send an order now; return its id, or 0 if every order slot is in use. No risk check here."""
     lane = lanes.lane[i]
@@ -150,7 +150,7 @@ def submit(lanes: Lanes, i: int, side: int, tick: int, qty: int, tif: int) -> in
     return order["id"]
 
 
-@njit_lean
+@njit_inline
 def cancel(lanes: Lanes, i: int, slot: int) -> None:
     """Ask for an order to be cancelled. Asking twice, or for one known to be done, sends nothing."""
     order = lanes.orders[i, slot]
@@ -173,7 +173,7 @@ def find_slot(lanes: Lanes, i: int, order_id: int) -> int:
 # -- what the exchange does ------------------------------------------------------------------------------------------
 
 
-@njit_lean
+@njit_inline
 def _arrive(book: Book, econ: Economics, lanes: Lanes, i: int, slot: int, ns: int, cursor: int) -> None:
     """A new order meets the book of the exchange."""
     order = lanes.orders[i, slot]
@@ -210,7 +210,7 @@ def _arrive(book: Book, econ: Economics, lanes: Lanes, i: int, slot: int, ns: in
     push_response(lanes, i, slot, ACK, ns, 0, 0, 0, 0, 0, 0)
 
 
-@njit_lean
+@njit_inline
 def _cancel_arrives(lanes: Lanes, i: int, slot: int, ns: int) -> None:
     order = lanes.orders[i, slot]
     if order["state"] == LIVE:
@@ -224,7 +224,7 @@ def _cancel_arrives(lanes: Lanes, i: int, slot: int, ns: int) -> None:
 # -- what a lane learns ----------------------------------------------------------------------------------------------
 
 
-@njit_lean
+@njit_inline
 def _free_if_settled(lanes: Lanes, i: int, slot: int) -> None:
     """Give a slot back once both sides are done with the order and no cancel of it is under way."""
     order = lanes.orders[i, slot]
@@ -237,7 +237,7 @@ def _free_if_settled(lanes: Lanes, i: int, slot: int) -> None:
         lane["slot_count"] -= 1
 
 
-@njit_lean
+@njit_inline
 def _learn(lanes: Lanes, i: int, t_ns: int) -> None:
     """Read every answer that has arrived by `t_ns`."""
     lane = lanes.lane[i]

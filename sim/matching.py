@@ -22,7 +22,7 @@ from lobgym.sim.book import (
     level_qty_by_id,
     next_level,
 )
-from lobgym.sim.jit import njit_lean
+from lobgym.sim.jit import njit_inline, njit_lean
 from lobgym.sim.lanes import Lanes, push_response
 from lobgym.sim.money import MONEY_MAX, Economics, cash_of, fee_of, fits
 from lobgym.sim.queue import after_depth, after_print, available
@@ -34,7 +34,7 @@ _NO_TICK: Final = -1
 _LAST_ID: Final = 1 << 62  # behind every order of a price
 
 
-@njit_lean
+@njit_inline
 def _fill(econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, tick: int, qty: int, maker: int) -> None:
     """Trade `qty` lots of an order at `tick`: ledger, counters, answer."""
     lane = lanes.lane[i]
@@ -255,7 +255,7 @@ def _on_best(book: Book, econ: Economics, lanes: Lanes, i: int, side: int, row: 
         slot = _next_resting(lanes, i, side, tick, order_id)
 
 
-@njit_lean
+@njit_inline
 def _bounds(lanes: Lanes, i: int) -> tuple[int, int, int, int]:
     """Lowest and highest own bid, lowest and highest own ask; empty ranges where there are none."""
     bid_low = NO_ASK
@@ -276,7 +276,7 @@ def _bounds(lanes: Lanes, i: int) -> tuple[int, int, int, int]:
     return bid_low, bid_high, ask_low, ask_high
 
 
-@njit_lean
+@njit_inline
 def apply_rows(book: Book, econ: Economics, lanes: Lanes, i: int, start: int, end: int) -> None:
     """Apply tape rows [start, end) to the resting orders of lane `i`."""
     lane = lanes.lane[i]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from lobgym.sim.jit import njit_lean
+from lobgym.sim.jit import njit_inline, njit_lean
 
 __all__ = ["MONEY_MAX", "Economics", "cash_of", "fee_of", "fits", "mark_value"]
 
@@ -26,7 +26,7 @@ class Economics(NamedTuple):
     queue_power: int  # of the queue model, 1 to 3
 
 
-@njit_lean
+@njit_inline
 def fits(econ: Economics, tick: int, qty: int) -> bool:
     """Whether the notional of `qty` lots at `tick` stays within MONEY_MAX."""
     if tick <= 0 or qty < 0:
@@ -36,7 +36,7 @@ def fits(econ: Economics, tick: int, qty: int) -> bool:
     return float(qty) * float(tick) * float(econ.money_per_tick_lot) < float(MONEY_MAX)
 
 
-@njit_lean
+@njit_inline
 def cash_of(econ: Economics, side: int, tick: int, qty: int) -> int:
     """Signed change of cash of a trade of `qty` lots at `tick`; the caller has checked `fits`.
 
@@ -52,7 +52,7 @@ def cash_of(econ: Economics, side: int, tick: int, qty: int) -> int:
     return -(qty * whole + -((-qty * rest) // tick))
 
 
-@njit_lean
+@njit_inline
 def fee_of(cash: int, fee_ppb: int) -> int:
     """Fee on a trade that moved `cash`: |cash| * fee_ppb / 1e9, rounded up (a rebate, being negative, shrinks)."""
     notional = abs(cash)
@@ -61,7 +61,7 @@ def fee_of(cash: int, fee_ppb: int) -> int:
     return whole * fee_ppb + -((-rest * fee_ppb) // _PPB)
 
 
-@njit_lean
+@njit_inline
 def mark_value(econ: Economics, position: int, mid2_ticks: int) -> int:
     """Value of `position` lots at a mid of `mid2_ticks` / 2 ticks, rounded down. Equity = cash - fees + this."""
     if position == 0 or mid2_ticks <= 0:

@@ -9,27 +9,27 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from lobgym.sim.jit import njit_lean
+from lobgym.sim.jit import njit_inline, njit_lean
 
 __all__ = ["FRONT_BITS", "after_depth", "after_print", "available"]
 
 FRONT_BITS: Final = 20
 
 
-@njit_lean
+@njit_inline
 def available(front: int, volume: int) -> int:
     """Whole lots of a print of `volume` lots that reach past `front`."""
     past = (volume << FRONT_BITS) - front
     return past >> FRONT_BITS if past > 0 else 0
 
 
-@njit_lean
+@njit_inline
 def after_print(front: int, volume: int) -> int:
     """The front after `volume` lots were hit at the order's own price."""
     return max(0, front - (volume << FRONT_BITS))
 
 
-@njit_lean
+@njit_inline
 def after_depth(front: int, prev: int, new: int, printed: int, power: int) -> int:
     """The front after the order's level went from `prev` to `new` lots, `printed` of which were prints.
 
