@@ -12,36 +12,49 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.book import MESSAGE_END, NO_ASK, NO_BID, Book
+from lobgym.sim.book import MESSAGE_END, NO_ASK, NO_BID, Book, seek_forward
 from lobgym.sim.jit import njit_lean
 
-__all__ = ["BAR_NS", "NATR_BARS", "Bars", "compile_bars", "last_mid2", "natr_bps", "quoted_mid2"]
+__all__ = ["BAR_NS", "NATR_BARS", "Bars", "compile_bars", "last_mid2", "marked_cursor_at", "natr_bps", "quoted_mid2"]
 
 BAR_NS: Final = 1_000_000_000
 NATR_BARS: Final = 14
+_ROWS_PER_MARK: Final = 16
 
 
 class Bars(NamedTuple):
-    """S bars; bar s covers local stamps in [origin + s * width, origin + (s + 1) * width). Mids are doubled ticks."""
+    """S bars; bar s covers local stamps in [origin + s * width, origin + (s + 1) * width). Mids are doubled ticks.
+
+    Beside them, marks in time: a search for an earlier time starts from the mark before it, which saves most of the
+    memory accesses of a binary search over the whole tape.
+    """
 
     origin_ns: int
     width_ns: int
     close2: NDArray[np.int64]  # [S] last two-sided mid by the end of the bar; 0 before the first
     range_sum: NDArray[np.int64]  # [S + 1] sum of the true ranges of the bars before s
     quoted_sum: NDArray[np.int64]  # [S + 1] how many of them had a mid
+    mark_ns: int  # distance of the marks
+    mark_cursor: NDArray[np.int64]  # [M] rows stamped before origin + m * mark_ns
 
 
 def compile_bars(local: Book, width_ns: int = BAR_NS) -> Bars:
     """Bars of a local book. O(rows)."""
     rows = local.ns.shape[0]
     if rows == 0:
-        empty = np.zeros(1, np.int64)
-        return Bars(0, width_ns, empty[:0], empty, empty)
+        none = np.zeros(1, np.int64)
+        return Bars(0, width_ns, none[:0], none, none, width_ns, none)
     origin = int(local.ns[0]) // width_ns * width_ns
-    size = (int(local.ns[-1]) - origin) // width_ns + 1
-    bars = Bars(origin, width_ns, np.zeros(size, np.int64), np.zeros(size + 1, np.int64), np.zeros(size + 1, np.int64))
+    span = int(local.ns[-1]) - origin + 1
+    size = -(-span // width_ns)
+    mark_ns = max(1, span * _ROWS_PER_MARK // rows)
+    marks = np.searchsorted(local.ns, origin + np.arange(-(-span // mark_ns)) * mark_ns, side="left")
+    close2 = np.zeros(size, np.int64)
+    range_sum = np.zeros(size + 1, np.int64)
+    quoted_sum = np.zeros(size + 1, np.int64)
+    bars = Bars(origin, width_ns, close2, range_sum, quoted_sum, mark_ns, marks.astype(np.int64))
     _fill(local.ns, local.flags, local.bid, local.ask, bars)
-    for array in (bars.close2, bars.range_sum, bars.quoted_sum):
+    for array in (close2, range_sum, quoted_sum, bars.mark_cursor):
         array.setflags(write=False)
     return bars
 
@@ -65,6 +78,15 @@ def _fill(
         bars.close2[s] = close
         bars.range_sum[s + 1] = bars.range_sum[s] + high - low
         bars.quoted_sum[s + 1] = bars.quoted_sum[s] + (1 if close > 0 else 0)
+
+
+@njit_lean
+def marked_cursor_at(ns: NDArray[np.int64], bars: Bars, t_ns: int) -> int:
+    """`cursor_at(ns, t_ns)` of the local book that the bars were compiled from."""
+    if t_ns < bars.origin_ns:
+        return 0
+    mark = min((t_ns - bars.origin_ns) // bars.mark_ns, bars.mark_cursor.shape[0] - 1)
+    return seek_forward(ns, bars.mark_cursor[mark], t_ns)
 
 
 @njit_lean

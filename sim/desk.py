@@ -232,9 +232,7 @@ class Desk:
         array = np.asarray(codes)
         checked = array if array.dtype == np.int32 and array.flags.c_contiguous else self.action.check_codes(array)
         if checked.shape != (self.lanes, self.action.size):
-            raise ActionError(
-                f"expected codes of shape [{self.lanes}, {self.action.size}], got {list(checked.shape)}"
-            )
+            raise ActionError(f"expected codes of shape [{self.lanes}, {self.action.size}], got {list(checked.shape)}")
         if not _in_range(checked, self.action.bins_array):
             self.action.check_codes(checked)  # raises, and says where
         return checked

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.bars import Bars, last_mid2, natr_bps, quoted_mid2
+from lobgym.sim.bars import Bars, last_mid2, marked_cursor_at, natr_bps, quoted_mid2
 from lobgym.sim.book import LADDER_SCRATCH, Book, ladder_with
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.lanes import Lanes
@@ -19,7 +19,7 @@ from lobgym.sim.observation import COLUMN_NUMBERS, COLUMNS, ObservationLayout
 from lobgym.sim.own import own_view
 from lobgym.sim.records import BUY, SELL
 
-__all__ = ["Encoder", "encode_lane", "make_encoder", "seek_backward"]
+__all__ = ["Encoder", "encode_lane", "make_encoder"]
 
 DEPTH: Final = 5
 _SECOND: Final = 1_000_000_000
@@ -108,28 +108,6 @@ def make_encoder(layout: ObservationLayout, position_lots_max: int) -> Encoder:
 
 
 @njit_lean
-def seek_backward(ns: NDArray[np.int64], cursor: int, t_ns: int) -> int:
-    """`cursor_at(ns, t_ns)`, knowing that it is at most `cursor`: gallops back, so that a short way costs little."""
-    if cursor == 0 or ns[cursor - 1] <= t_ns:
-        return cursor
-    high = cursor - 1  # ns[high] > t_ns
-    step = 64
-    low = high - step
-    while low >= 0 and ns[low] > t_ns:
-        high = low
-        step *= 4
-        low = high - step
-    low = max(low, -1)  # ns[low] <= t_ns, or there is no such row
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if ns[middle] <= t_ns:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-@njit_lean
 def _balance(plus: float, minus: float) -> float:
     total = plus + minus
     return (plus - minus) / total if total > 0.0 else 0.0
@@ -181,9 +159,7 @@ def _depth_columns(local: Book, encoder: Encoder, cursor: int, mid2: int) -> flo
 
 
 @njit_lean
-def _market_columns(
-    local: Book, bars: Bars, encoder: Encoder, cursor: int, t_ns: int, mid2: int
-) -> None:
+def _market_columns(local: Book, bars: Bars, encoder: Encoder, cursor: int, t_ns: int, mid2: int) -> None:
     values = encoder.values
     needs = encoder.needs
     depth = _depth_columns(local, encoder, cursor, mid2) if needs & _NEED_LADDER else 0.0
@@ -199,31 +175,28 @@ def _market_columns(
         values[_SPREAD] = spread_bps
         values[_IMBALANCE_1] = _balance(bid_qty, ask_qty)
         values[_MICROPRICE] = 0.5 * spread_bps * _balance(bid_qty, ask_qty)
-    back = cursor
     last_second = 0.0
-    if needs & (_NEED_BACK_1 | _NEED_BACK_5 | _NEED_BACK_30):
-        back = seek_backward(local.ns, back, t_ns - _SECOND)
+    if needs & _NEED_BACK_1:
+        back = marked_cursor_at(local.ns, bars, t_ns - _SECOND)
         bought, sold = _traded(local, cursor, back)
         last_second = bought + sold
         values[_RETURN_1S] = _return_bps(local, back, mid2)
         values[_TRADE_FLOW_1S] = _balance(bought, sold)
         values[_VOLUME_1S] = last_second / (last_second + depth) if last_second > 0.0 else 0.0
-    if needs & (_NEED_BACK_5 | _NEED_BACK_30):
-        back = seek_backward(local.ns, back, t_ns - 5 * _SECOND)
+    if needs & _NEED_BACK_5:
+        back = marked_cursor_at(local.ns, bars, t_ns - 5 * _SECOND)
         bought, sold = _traded(local, cursor, back)
         values[_RETURN_5S] = _return_bps(local, back, mid2)
         values[_TRADE_FLOW_5S] = _balance(bought, sold)
     if needs & _NEED_BACK_30:
-        back = seek_backward(local.ns, back, t_ns - 30 * _SECOND)
+        back = marked_cursor_at(local.ns, bars, t_ns - 30 * _SECOND)
         bought, sold = _traded(local, cursor, back)
         values[_RETURN_30S] = _return_bps(local, back, mid2)
         values[_ACTIVITY] = last_second / (last_second + (bought + sold) / 30.0) if bought + sold > 0.0 else 0.0
 
 
 @njit_lean
-def _own_columns(
-    local: Book, bars: Bars, encoder: Encoder, econ: Economics, lanes: Lanes, i: int, mid2: int
-) -> None:
+def _own_columns(local: Book, bars: Bars, encoder: Encoder, econ: Economics, lanes: Lanes, i: int, mid2: int) -> None:
     values = encoder.values
     lane = lanes.lane[i]
     limit = float(encoder.position_lots_max)

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.bars import BAR_NS, NATR_BARS
+from lobgym.sim.bars import NATR_BARS
 from lobgym.sim.errors import LayoutError
 
 __all__ = ["COLUMNS", "COLUMN_NUMBERS", "GRID_COLUMNS", "TARGET_COLUMNS", "Column", "ObservationLayout"]
@@ -56,12 +56,10 @@ COLUMNS: Final = (
     Column("return_1s", "bps", 1.0, False, 1, "change of the mid over the last second"),
     Column("return_5s", "bps", 2.5, False, 1, "change of the mid over the last 5 seconds"),
     Column("return_30s", "bps", 5.0, False, 1, "change of the mid over the last 30 seconds"),
-    Column(
-        "natr_14", "bps", 1.0, False, 1, f"mean true range of the mid in the last {NATR_BARS} bars of {BAR_NS // 10**9} s"
-    ),
+    Column("natr_14", "bps", 1.0, False, 1, f"mean true range of the mid in its last {NATR_BARS} bars of a second"),
     Column("trade_flow_1s", "1", 0.0, False, 1, "(bought - sold) / (bought + sold) by takers in the last second"),
     Column("trade_flow_5s", "1", 0.0, False, 1, "the same over 5 seconds"),
-    Column("volume_1s", "1", 0.0, False, 1, "V / (V + D): V traded in the last second, D displayed on the best five levels"),
+    Column("volume_1s", "1", 0.0, False, 1, "V / (V + D): V traded in the last second, D on the best five levels"),
     Column("activity", "1", 0.0, False, 1, "V / (V + W/30): W traded in the last 30 seconds"),
     Column("inventory", "1", 0.0, True, 1, "position / position limit"),
     Column("open_bid_lots", "1", 0.0, True, 1, "open buying quantity / position limit"),

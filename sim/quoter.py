@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, SKEW_ZERO
-from lobgym.sim.book import Book, best_ask, best_bid
 from lobgym.sim.bars import quoted_mid2
+from lobgym.sim.book import Book, best_ask, best_bid
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.lanes import Lanes
 from lobgym.sim.money import Economics
@@ -92,7 +92,9 @@ def grid_ladders(quoter: QuoterValues, codes: NDArray[np.int32], bid: int, ask: 
     centre4 = (mid4 + spacing // 2) // spacing * spacing + skew * spacing
     first_bid = min((centre4 - 2 * spacing) // 4, ask - 1)
     first_ask = max(-((-centre4 - 2 * spacing) // 4), bid + 1)
-    return GridLadders(first_bid, first_ask, spacing, codes[CODE_LEVELS] + 1, (codes[CODE_SIZE] + 1) * quoter.order_lots)
+    return GridLadders(
+        first_bid, first_ask, spacing, codes[CODE_LEVELS] + 1, (codes[CODE_SIZE] + 1) * quoter.order_lots
+    )
 
 
 @njit_lean
@@ -133,9 +135,7 @@ def _write_cancel(intents: NDArray[np.void], n: int, lanes: Lanes, i: int, slot:
 
 
 @njit_lean
-def _keep_or_cancel(
-    lanes: Lanes, i: int, ladders: GridLadders, intents: NDArray[np.void]
-) -> tuple[int, int, int]:
+def _keep_or_cancel(lanes: Lanes, i: int, ladders: GridLadders, intents: NDArray[np.void]) -> tuple[int, int, int]:
     """Write a cancel for every order that stands where nothing is wanted.
 
     Returns:

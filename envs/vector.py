@@ -1,0 +1,222 @@
+"""`LobVectorEnv`: N lanes stepped by one compiled call, as a Gymnasium vector environment."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from lobgym.envs.core import EnvCore, Transition
+from lobgym.envs.markets import TapeLike
+from lobgym.envs.rewards import RewardTerms
+from lobgym.sim.actions import ActionSpec
+from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.errors import ParamsError
+from lobgym.sim.observation import ObservationLayout
+from lobgym.sim.params import SimParams
+
+__all__ = ["RENDER_FPS", "LobVectorEnv", "action_space_of", "observation_space_of", "step_values"]
+
+RENDER_FPS: Final = 10
+
+
+def observation_space_of(layout: ObservationLayout) -> spaces.Box:
+    """Box [-1, 1]^D, float32."""
+    return spaces.Box(layout.low, layout.high, dtype=np.float32)
+
+
+def action_space_of(action: ActionSpec) -> spaces.Box | spaces.Discrete:
+    """Box [-1, 1]^A float32 for a grid, Discrete for targets."""
+    if action.continuous:
+        return spaces.Box(-1.0, 1.0, (action.size,), np.float32)
+    return spaces.Discrete(action.bins[0])
+
+
+def step_values(core: EnvCore, step: Transition) -> dict[str, NDArray[Any]]:
+    """What a step's info tells, one array a key: exact integers, and the mid as a float."""
+    result = step.result
+    return {
+        "pnl_units": result.pnl.copy(),
+        "equity_units": result.equity.copy(),
+        "position_lots": result.position.copy(),
+        "fills": result.fills.copy(),
+        "maker_fills": result.maker_fills.copy(),
+        "fees_units": result.fees.copy(),
+        "turnover_units": result.turnover.copy(),
+        "refused": result.refused.copy(),
+        "mid": result.mid2 * (0.5 * core.tick),
+    }
+
+
+class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
+    """N independent episodes on one tape; lane i seeded with s equals `LobEnv` seeded with s + i, bit for bit.
+
+    Args:
+        kind: "grid" or "target".
+        tape: "synth" (with arguments: "synth?seed=3&minutes=20"), a path, a `Tape` or a compiled `Market`.
+        num_envs: lanes.
+        params: the venue; None takes the spec's.
+        spec: a `DeskSpec`, or a dict of fields that differ from `DeskSpec.for_market`.
+        observation: a layout or column names; None takes the spec's.
+        reward: reward terms.
+        horizon: steps of an episode.
+        split: "all", "train" or "test" part of the tape.
+        test_fraction: share of the tape's time that is for testing.
+        embargo_ns: time between the parts that belongs to neither, nanoseconds.
+        start: "random", or the start time of every episode in nanoseconds.
+        capital: an episode terminates when equity has fallen by this amount of quote units (inverse: base units); None
+            takes the value of the position limit at the tape's first price.
+        autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED (then reset lanes with `options={"reset_mask": mask}`).
+        render_mode: None or "ansi" (one line a lane).
+
+    A step's infos hold the integer arrays of `step_values`; where an episode ended also "summary", its exact sums.
+    After a reset they hold "start_ns", "episode_id" and "lane_seed". Without a seed, a lane's next reset starts the
+    next episode of the seed it has.
+
+    Raises:
+        HorizonError: episodes do not fit. ParamsError, LayoutError, TapeError: arguments that make no sense.
+    """
+
+    def __init__(
+        self,
+        kind: str = "grid",
+        tape: TapeLike = "synth",
+        num_envs: int = 1,
+        params: SimParams | None = None,
+        spec: DeskSpec | dict[str, Any] | None = None,
+        observation: ObservationLayout | tuple[str, ...] | list[str] | None = None,
+        reward: RewardTerms | None = None,
+        horizon: int = 600,
+        split: str = "all",
+        test_fraction: float = 0.3,
+        embargo_ns: int = 60_000_000_000,
+        start: str | int = "random",
+        capital: float | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+    ) -> None:
+        _check_render_mode(render_mode)
+        self.core = EnvCore(
+            kind, tape, num_envs, params, spec, observation, reward, horizon, split, test_fraction, embargo_ns, start,
+            capital,
+        )  # fmt: skip
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {
+            "render_modes": ["ansi"],
+            "render_fps": RENDER_FPS,
+            "autoreset_mode": self.autoreset_mode,
+        }
+        self.single_observation_space = observation_space_of(self.core.spec.layout)
+        self.single_action_space = action_space_of(self.core.spec.action)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._everyone = np.ones(num_envs, np.bool_)
+        self._pending = np.zeros(num_envs, np.bool_)  # NEXT_STEP: lanes that the next step resets
+
+    @property
+    def desk(self) -> Any:
+        """The desk below."""
+        return self.core.desk
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start new episodes: in all lanes, or in those of `options["reset_mask"]` (bool[N])."""
+        mask = (options or {}).get("reset_mask")
+        mask = self._everyone if mask is None else np.asarray(mask)
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+            raise ParamsError(f"reset_mask must be bool[{self.num_envs}] with at least one lane set, got {mask!r}")
+        self.core.seed(seed, mask)
+        starts = self.core.begin(mask)
+        self._pending = self._pending & ~mask
+        return self.core.desk.observe(), self._reset_infos(starts, mask)
+
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Step every lane; lanes whose episode is over are reset as the autoreset mode says."""
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and self._pending.any():
+            return self._step_and_reset(actions)
+        step = self.core.step(actions)
+        done = step.terminated | step.truncated
+        ended = bool(done.any())
+        if ended and self.autoreset_mode == AutoresetMode.SAME_STEP:
+            return self._reset_in_step(step, done)
+        infos = self._step_infos(step, self._everyone)
+        if ended:
+            self._pending = done
+            _put(infos, "summary", self._summary(done), done)
+        return step.observations, step.rewards, step.terminated, step.truncated, infos
+
+    def _step_and_reset(
+        self, actions: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """NEXT_STEP with lanes to reset: these ignore their action, the others step."""
+        fresh = self._pending
+        starts = self.core.next_episode(fresh)
+        step = self.core.step(actions, ~fresh)
+        infos = self._step_infos(step, ~fresh)
+        infos.update(self._reset_infos(starts, fresh))
+        done = step.terminated | step.truncated
+        self._pending = done
+        if done.any():
+            _put(infos, "summary", self._summary(done), done)
+        return step.observations, step.rewards, step.terminated, step.truncated, infos
+
+    def _reset_in_step(
+        self, step: Transition, done: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """SAME_STEP: the observation is already the next episode's, the last one goes into the infos."""
+        infos = self._step_infos(step, ~done)
+        final_info = self._step_infos(step, done)
+        _put(final_info, "summary", self._summary(done), done)
+        final_obs = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(done):
+            final_obs[i] = step.observations[i].copy()
+        _put(infos, "final_obs", final_obs, done)
+        _put(infos, "final_info", final_info, done)
+        infos.update(self._reset_infos(self.core.next_episode(done), done))
+        return self.core.desk.observe(), step.rewards, step.terminated, step.truncated, infos
+
+    def render(self) -> tuple[str, ...] | None:  # type: ignore[override]
+        """One line a lane, or None without a render mode."""
+        if self.render_mode is None:
+            return None
+        return tuple(self.core.line(i) for i in range(self.num_envs))
+
+    def _step_infos(self, step: Transition, mask: NDArray[np.bool_]) -> dict[str, Any]:
+        infos: dict[str, Any] = {}
+        for key, values in step_values(self.core, step).items():
+            _put(infos, key, values, mask)
+        return infos
+
+    def _reset_infos(self, starts: NDArray[np.int64], mask: NDArray[np.bool_]) -> dict[str, Any]:
+        infos: dict[str, Any] = {}
+        _put(infos, "start_ns", starts, mask)
+        _put(infos, "episode_id", self.core.episode.copy(), mask)
+        assert self.core.seeds is not None
+        _put(infos, "lane_seed", self.core.seeds.copy(), mask)
+        return infos
+
+    def _summary(self, done: NDArray[np.bool_]) -> dict[str, Any]:
+        summary: dict[str, Any] = {}
+        for key, values in self.core.summary().items():
+            _put(summary, key, values, done)
+        return summary
+
+
+def _put(infos: dict[str, Any], key: str, values: Any, mask: NDArray[np.bool_]) -> None:
+    """Gymnasium's convention: a key's values for all lanes, and under `_key` the lanes for which they are meant."""
+    infos[key] = values
+    infos[f"_{key}"] = mask.copy()
+
+
+def _check_render_mode(render_mode: str | None) -> None:
+    if render_mode not in (None, "ansi"):
+        raise ParamsError(f"render_mode must be None or 'ansi', got {render_mode!r}")
