@@ -56,8 +56,8 @@ T = TypeVar("T")
 class LoadedBundle:
     """A bundle whose hashes, network and golden vectors have been checked.
 
-    `problems` is empty unless it was loaded with `tolerate_mismatch`; `gated` says whether a passed certificate
-    covers it under the simulator's present source.
+    `problems` is empty unless it was loaded with `tolerate_mismatch`; `gated` says whether it was loaded under a passed
+    certificate, so that it may act.
     """
 
     path: Path
@@ -161,7 +161,7 @@ def load_bundle(path: str | Path, allow_ungated: bool = False, tolerate_mismatch
 
     Args:
         path: its folder.
-        allow_ungated: accept a bundle without passed gates, for shadow runs and for the gates themselves.
+        allow_ungated: do not ask for gates: for shadow runs and for the gates themselves.
         tolerate_mismatch: load a network whose hash or golden vectors do not fit the manifest, for comparing what
             it decides; what does not fit is listed in `problems`. Never for service.
 
@@ -186,7 +186,9 @@ def load_bundle(path: str | Path, allow_ungated: bool = False, tolerate_mismatch
         refuse(f"policy.onnx was changed: the manifest states sha256 {manifest.policy_sha256}, it has {policy_sha256}")
     spec = _check_manifest(manifest, folder)
     manifest_sha256 = sha256_hex(manifest_bytes)
-    gated = _check_certificate(folder, policy_sha256, manifest_sha256, allow_ungated or tolerate_mismatch)
+    gated = not (allow_ungated or tolerate_mismatch)
+    if gated:
+        _require_certificate(folder, policy_sha256, manifest_sha256)
     policy = OnnxPolicy(policy_bytes, spec)
     try:
         _check_golden(manifest, policy)
@@ -231,15 +233,14 @@ def _check_manifest(manifest: Manifest, folder: Path) -> DeskSpec:
     return spec
 
 
-def _check_certificate(folder: Path, policy_sha256: str, manifest_sha256: str, allow_ungated: bool) -> bool:
-    """Whether a passed certificate covers these files; `GateError` if not and it has to."""
+def _require_certificate(folder: Path, policy_sha256: str, manifest_sha256: str) -> None:
     problem = _certificate_problem(folder, policy_sha256, manifest_sha256)
-    if problem and not allow_ungated:
+    if problem:
         raise GateError(f"{folder}: {problem}; run `lobgym gate` on it, or use --shadow to run it without acting on it")
-    return not problem
 
 
 def _certificate_problem(folder: Path, policy_sha256: str, manifest_sha256: str) -> str:
+    """Why no passed certificate covers these files; "" if one does."""
     try:
         data = _read_capped(folder / CERTIFICATE_FILE, JSON_BYTES_MAX)
         certificate = _decode(data, Certificate, folder / CERTIFICATE_FILE)

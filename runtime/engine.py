@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from lobgym.runtime.bundle import LoadedBundle
 from lobgym.runtime.canonical import canonical_bytes, canonical_sha256, sha256_hex, sim_source_sha256
+from lobgym.runtime.errors import PolicyError
 from lobgym.sim.actions import CODE_PAUSE, CODE_SKEW, SKEW_ZERO
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
@@ -146,6 +147,8 @@ class PaperRun:
         bundle: the policy; `spec` replaces its desk (stress runs do that).
         market: the compiled tape.
         plan: from `plan_run`.
+
+    Raises `PolicyError` if the policy was not made for the desk's observations and actions.
     """
 
     def __init__(self, bundle: LoadedBundle, market: Market, plan: RunPlan, spec: DeskSpec | None = None) -> None:
@@ -153,6 +156,7 @@ class PaperRun:
         self.market = market
         self.plan = plan
         self.spec = bundle.spec if spec is None else spec
+        _require_fit(bundle.spec, self.spec)
         self.totals = Totals()
         self.timing = Timing()
         self.trace = sha256_hex(b"lobgym trace 1")
@@ -257,6 +261,14 @@ class PaperRun:
     def _footer(self) -> dict[str, Any]:
         totals = {name: getattr(self.totals, name) for name in self.totals.__dataclass_fields__}
         return {"run": self._run, "trace": self.trace, "totals": totals}
+
+
+def _require_fit(made_for: DeskSpec, spec: DeskSpec) -> None:
+    if made_for.layout.hash != spec.layout.hash or made_for.action != spec.action:
+        raise PolicyError(
+            f"the policy decides over {made_for.layout.size} columns for a {made_for.kind} desk, this desk has "
+            f"{spec.layout.size} columns and is a {spec.kind} desk; give the bundle that was made for it"
+        )
 
 
 def decide(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +121,13 @@ def _run_again(
 
 def _compare(records: list[JournalRecord], run: PaperRun) -> Difference | None:
     """The first record of the journal that the run does not make again. What the journal lacks at its end is none."""
-    for record, made in zip_longest(records, run.records()):
-        if record is None:
-            return None
+    made_now = run.records()
+    for record in records:
         number = record.body.get("n", -1) if record.kind in (DECISION, OUTCOME) else -1
+        try:
+            made = next(made_now, None)
+        except LobgymError as error:
+            return Difference(number, "error", "none", f"{type(error).__name__}: {error}")
         if made is None:
             return Difference(number, "kind", record.kind, "nothing")
         difference = _first_field(record, made)
