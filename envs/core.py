@@ -104,9 +104,10 @@ class EnvCore:
         self.desk = Desk(self.spec, self.market, lanes)
         self.reward = reward or RewardTerms()
         self.horizon = horizon
+        length_ns = horizon * self.spec.interval_ns
         self.starts = EpisodeStarts.of(
-            self.market.start_ns, self.market.end_ns, horizon * self.spec.interval_ns, split, test_fraction, embargo_ns, start
-        )  # fmt: skip
+            self.market.start_ns, self.market.end_ns, length_ns, split, test_fraction, embargo_ns, start
+        )
         self.unit = float(self.market.instrument.money_unit)
         self.tick = float(self.market.instrument.tick_size)
         self.capital_units = self._capital(capital)

@@ -29,7 +29,7 @@ def market_for(tape: TapeLike, print_implied_depth: bool = True) -> Market:
         return tape
     with _lock:
         name = None if isinstance(tape, Tape) else _name_key(tape)
-        if name in _digests:
+        if name is not None and name in _digests:
             known = _markets.get((_digests[name], print_implied_depth))
             if known is not None:
                 _markets.move_to_end((_digests[name], print_implied_depth))

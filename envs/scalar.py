@@ -83,7 +83,7 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
             info["summary"] = {key: values[0].item() for key, values in self.core.summary().items()}
         return step.observations[0], float(step.rewards[0]), terminated, truncated, info
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """One line about the lane, or None without a render mode."""
         return self.core.line(0) if self.render_mode == "ansi" else None
 

@@ -63,10 +63,10 @@ class EpisodeStarts:
         low = cut if split == "test" else start_ns
         high = (cut - embargo_ns if split == "train" else end_ns) - length_ns
         if high < low:
+            room_ns = max(0, high + length_ns - low)
             raise HorizonError(
-                f"an episode of {length_ns / 1e9:g} s does not fit into the {max(0, high + length_ns - low) / 1e9:g} s of "
-                f"split {split!r}: choose a shorter horizon or interval_ns, another test_fraction or embargo_ns, or a "
-                "longer tape"
+                f"an episode of {length_ns / 1e9:g} s does not fit into the {room_ns / 1e9:g} s of split {split!r}: "
+                "choose a shorter horizon or interval_ns, another test_fraction or embargo_ns, or a longer tape"
             )
         if start == "random":
             return cls(low, high)

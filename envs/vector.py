@@ -24,9 +24,10 @@ __all__ = ["RENDER_FPS", "LobVectorEnv", "action_space_of", "observation_space_o
 RENDER_FPS: Final = 10
 
 
-def observation_space_of(layout: ObservationLayout) -> spaces.Box:
+def observation_space_of(layout: ObservationLayout) -> spaces.Space[NDArray[np.float32]]:
     """Box [-1, 1]^D, float32."""
-    return spaces.Box(layout.low, layout.high, dtype=np.float32)
+    space: spaces.Space[Any] = spaces.Box(layout.low, layout.high, dtype=np.float32)
+    return space
 
 
 def action_space_of(action: ActionSpec) -> spaces.Box | spaces.Discrete:
@@ -184,7 +185,7 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         infos.update(self._reset_infos(self.core.next_episode(done), done))
         return self.core.desk.observe(), step.rewards, step.terminated, step.truncated, infos
 
-    def render(self) -> tuple[str, ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[str, ...] | None:
         """One line a lane, or None without a render mode."""
         if self.render_mode is None:
             return None

@@ -100,7 +100,8 @@ def natr_bps(bars: Bars, t_ns: int) -> float:
         return 0.0
     first = max(0, done - NATR_BARS)
     count = bars.quoted_sum[done] - bars.quoted_sum[first]
-    return (bars.range_sum[done] - bars.range_sum[first]) * 1e4 / (float(count) * bars.close2[done - 1])
+    bps: float = (bars.range_sum[done] - bars.range_sum[first]) * 1e4 / (float(count) * bars.close2[done - 1])
+    return bps
 
 
 @njit_lean

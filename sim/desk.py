@@ -7,7 +7,7 @@ runtime that journals what lies between them.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -106,8 +106,9 @@ class Desk:
         self._counts = np.zeros(lanes, np.int64)
         self._everyone = np.ones(lanes, np.bool_)
         self._planned = False
-        dtypes = {"ended": np.bool_}
-        self._result = StepResult(*(np.zeros(lanes, dtypes.get(name, np.int64)) for name in StepResult._fields))
+        arrays: list[Any] = [np.zeros(lanes, np.int64) for _ in StepResult._fields]
+        arrays[-1] = np.zeros(lanes, np.bool_)
+        self._result = StepResult(*arrays)
 
     # -- clock -----------------------------------------------------------------------------------------------------
 
@@ -254,14 +255,16 @@ def _in_range(codes: NDArray[np.int32], bins: NDArray[np.int64]) -> bool:
 def _equity(tables: Tables, lanes: Lanes, i: int) -> int:
     lane = lanes.lane[i]
     mid2 = last_mid2(tables.local, tables.bars, lane["local_cursor"])
-    return lane["cash"] - lane["fees"] + mark_value(tables.econ, lane["position"], mid2)
+    equity: int = lane["cash"] - lane["fees"] + mark_value(tables.econ, lane["position"], mid2)
+    return equity
 
 
 @njit_lean
 def _view_equity(tables: Tables, lanes: Lanes, i: int) -> int:
     lane = lanes.lane[i]
     mid2 = last_mid2(tables.local, tables.bars, lane["local_cursor"])
-    return lane["view_cash"] - lane["view_fees"] + mark_value(tables.econ, lane["view_position"], mid2)
+    equity: int = lane["view_cash"] - lane["view_fees"] + mark_value(tables.econ, lane["view_position"], mid2)
+    return equity
 
 
 @njit_lean

@@ -155,7 +155,8 @@ def _depth_columns(local: Book, encoder: Encoder, cursor: int, mid2: int) -> flo
         values[_IMBALANCE_5] = _balance(sides[0, 0], sides[1, 0])
         values[_PRESSURE_5] = _balance(sides[0, 1], sides[1, 1])
         values[_WIDTH_5] = (encoder.ladders[1, 0, count_asks - 1] - encoder.ladders[0, 0, count_bids - 1]) * 2e4 / mid2
-    return sides[0, 0] + sides[1, 0]
+    depth: float = sides[0, 0] + sides[1, 0]
+    return depth
 
 
 @njit_lean
