@@ -17,7 +17,6 @@ from lobgym.agents.parity import OnnxPolicy, ParityReport, check_parity, extreme
 from lobgym.agents.runs import load_run
 from lobgym.agents.train import make_env
 from lobgym.runtime.bundle import write_bundle
-from lobgym.sim.desk_spec import DeskSpec
 
 __all__ = ["PARITY_OBSERVATIONS", "ExportResult", "export_run"]
 
@@ -47,8 +46,9 @@ def export_run(run: str | Path, out: str | Path, name: str | None = None) -> Exp
         ExportError: the export decides otherwise than the model anywhere.
         BundleError: the folder exists, or the network is not one that a runtime loads.
     """
-    model, config, record = load_run(run)
-    spec, instrument, met = _meet(model, config)
+    loaded = load_run(run)
+    model, config, record, spec = loaded.model, loaded.config, loaded.record, loaded.spec
+    instrument, met = _meet(model, config)
     onnx_bytes = export_policy(model)
     parity = check_parity(model, onnx_bytes, met, spec.action)
     parity.require_ok()
@@ -71,8 +71,8 @@ def export_run(run: str | Path, out: str | Path, name: str | None = None) -> Exp
     return ExportResult(folder, parity, hashlib.sha256(onnx_bytes).hexdigest())
 
 
-def _meet(model: BaseAlgorithm, config: TrainConfig) -> tuple[DeskSpec, dict[str, Any], NDArray[np.float32]]:
-    """The desk that the model was trained at, the instrument, and observations met while the model acts there."""
+def _meet(model: BaseAlgorithm, config: TrainConfig) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """The instrument, and observations met while the model acts in its training environment."""
     env = make_env(config)
     try:
         desk = env.get_attr("desk", 0)[0]
@@ -82,7 +82,7 @@ def _meet(model: BaseAlgorithm, config: TrainConfig) -> tuple[DeskSpec, dict[str
             rows.append(observations.copy())
             actions, _ = model.predict(observations, deterministic=True)  # type: ignore[arg-type]
             observations = np.asarray(env.step(actions)[0], np.float32)
-        return desk.spec, desk.market.instrument.to_json(), np.concatenate(rows)
+        return desk.market.instrument.to_json(), np.concatenate(rows)
     finally:
         env.close()
 

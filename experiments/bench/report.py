@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import statistics
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from lobgym.experiments.source import commit_of_source
 from lobgym.sim.errors import LobgymError
 from lobgym.sim.importers.binance import import_binance
 from lobgym.sim.tape import Tape
@@ -59,7 +59,7 @@ def row_of(
 ) -> BenchRow:
     """Summarise runs; the ratio is the median of the ratios of paired runs."""
     if skipped is not None:
-        return BenchRow(bench, case, unit, skipped=skipped, commit=_commit())
+        return BenchRow(bench, case, unit, skipped=skipped, commit=commit_of_source())
     ratio = None
     if peer_values:
         ratio = statistics.median(mine / other for mine, other in zip(values, peer_values, strict=True))
@@ -74,7 +74,7 @@ def row_of(
         peer=peer,
         peer_value=statistics.median(peer_values) if peer_values else None,
         ratio=ratio,
-        commit=_commit(),
+        commit=commit_of_source(),
         extra=extra or {},
     )
 
@@ -98,12 +98,3 @@ def run_bench(name: str, cases: list[str] | None = None) -> Iterator[BenchRow]:
         raise LobgymError(f"bench {name} has no case {unknown[0]!r}; known: {', '.join(module.CASES)}")
     yield from module.run(list(cases or module.CASES))
 
-
-def _commit() -> str:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(_ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return ""
-    return done.stdout.strip()

@@ -1,0 +1,205 @@
+"""`lobgym train`, `export`, `leaderboard`, `bench`, `demo`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lobgym.experiments.bench.report import BENCHES, BenchRow, run_bench
+from lobgym.experiments.cli.console import JsonFlag, TapeOption, console, notes, print_json, progress_bar
+
+__all__ = ["add_to"]
+
+
+class Algo(StrEnum):
+    """Algorithms of `train`."""
+
+    ppo = "ppo"
+    dqn = "dqn"
+
+
+class EnvKind(StrEnum):
+    """Environments of `train`."""
+
+    grid = "grid"
+    target = "target"
+
+
+def train(
+    algo: Annotated[Algo, typer.Option(help="dqn needs --env target.")] = Algo.ppo,
+    env: Annotated[EnvKind, typer.Option(help="grid: quoting parameters. target: a position to hold.")] = EnvKind.grid,
+    tape: TapeOption = "synth",
+    steps: Annotated[int, typer.Option(min=1, help="Transitions, over all lanes.")] = 200_000,
+    lanes: Annotated[int, typer.Option(min=1, help="Episodes that run side by side.")] = 64,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option("--out", help="Run folder; must be new or empty.")] = Path("runs/train"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Train on the first part of a tape; its last part, behind an embargo, is kept for the leaderboard.
+
+    Watch it with `tensorboard --logdir RUN/logs`. Ctrl-C saves what has been learned so far.
+    """
+    from lobgym.agents.train import train as run_training
+    from lobgym.experiments.source import commit_of_source
+    from lobgym.experiments.study import Study
+
+    config = Study.of(tape).train_config(algo.value, env.value, steps, seed, out, lanes)
+    with progress_bar("steps", as_json) as progress:
+        result = run_training(config, progress, commit_of_source())
+    record = result.record
+    data = {
+        "run": str(result.folder),
+        "steps": record.steps,
+        "steps_per_second": round(record.steps_per_second, 1),
+        "seed": record.seed,
+        "tape_digest": record.tape_digest,
+        "weights_sha256": record.weights_sha256,
+        "interrupted": record.interrupted,
+    }
+    if as_json:
+        print_json(data)
+        return
+    for key, value in data.items():
+        console.print(f"{key:>16}  {value}", highlight=False)
+    console.print(f"next: lobgym export {out} --out {out / 'bundle'}", highlight=False)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder that `lobgym train` wrote.")],
+    out: Annotated[Path, typer.Option("--out", help="The bundle's folder; must not exist.")],
+    name: Annotated[str | None, typer.Option(help="The policy's name: a-z, 0-9, _ and -.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Export a trained policy as an ONNX bundle, after proving that it decides as the model does."""
+    from lobgym.experiments.export import export_run
+
+    if not as_json:
+        notes.print("exporting, and comparing every decision on 20,000 observations ...", highlight=False)
+    result = export_run(run, out, name)
+    data = {"bundle": str(result.bundle), "onnx_sha256": result.onnx_sha256, "parity": result.parity.to_json()}
+    if as_json:
+        print_json(data)
+        return
+    parity = result.parity
+    console.print(
+        f"{parity.observations:,} observations ({parity.extremes} made up): {parity.flips} decisions differ, raw outputs "
+        f"within {parity.raw_difference_max:.1e}, {parity.distinct_actions} distinct actions, margin at least "
+        f"{parity.margin_min:.1e}",
+        highlight=False,
+    )
+    console.print(f"wrote {result.bundle}; next: lobgym gate {result.bundle}", highlight=False)
+
+
+def leaderboard(
+    tape: TapeOption = "synth",
+    run: Annotated[
+        list[Path] | None, typer.Option("--run", help="A run folder; repeat it for more. Runs alike are seeds of one.")
+    ] = None,
+    bundle: Annotated[list[Path] | None, typer.Option("--bundle", help="A bundle; repeat it for more.")] = None,
+    seeds: Annotated[int, typer.Option(min=5, help="Seeds that fix the episodes; intervals are over them.")] = 5,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes a seed.")] = 8,
+    out: Annotated[Path, typer.Option("--out", help="Folder for leaderboard.json and index.html.")] = Path("runs/board"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare policies on the part of a tape that no training sees. The fixed policies always take part."""
+    from lobgym.experiments.leaderboard import leaderboard_json, render_table
+    from lobgym.experiments.source import commit_of_source
+    from lobgym.experiments.study import Study
+
+    study = Study.of(tape)
+    with notes.status("", spinner="line") as status:
+        board = study.leaderboard(
+            study.entries(run or [], bundle or []),
+            command_line(),
+            commit_of_source(),
+            seeds,
+            episodes,
+            progress=lambda text: status.update(text),
+        )
+    _, page = board.write(out)
+    if as_json:
+        print_json(leaderboard_json(board))
+        return
+    console.print(render_table(board))
+    console.print(f"page: {page}", highlight=False)
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(sorted(BENCHES))}.")],
+    case: Annotated[list[str] | None, typer.Option("--case", help="Only this case; repeatable.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure. Every figure is the median of its runs, beside a peer or a limit measured in the same run."""
+    if as_json:
+        for row in run_bench(name, case):
+            print_json(row.to_json())
+            sys.stdout.flush()
+        return
+    table = Table("case", "value", "unit", "range", "peer", "peer value", "ratio")
+    with notes.status("measuring ...", spinner="line"):
+        for row in run_bench(name, case):
+            table.add_row(*_bench_cells(row))
+    console.print(table)
+
+
+def demo(
+    tape: TapeOption = "synth",
+    out: Annotated[Path, typer.Option("--out", help="Where to; the first free of OUT, OUT-2, ...")] = Path("runs/demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="A minute's worth of training.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """The whole way: train, export, gate, serve on paper, replay, and a leaderboard with a page to look at."""
+    from lobgym.experiments.demo import DemoPlan, Reporter, run_demo, summary
+    from lobgym.experiments.leaderboard import render_table
+
+    with progress_bar("", as_json) as bar:
+        reporter = Reporter(
+            stage=lambda text: None if as_json else notes.rule(text, align="left", style="dim"),
+            line=lambda text: None if as_json else notes.print(f"  {text}", highlight=False),
+            progress=lambda label, done, total: bar(done, total),
+        )
+        result = run_demo(tape, out, DemoPlan.quick() if quick else DemoPlan(), reporter, command_line())
+    if as_json:
+        print_json(summary(result))
+        return
+    console.print(render_table(result.board))
+    console.print(f"gate report   {result.export.bundle / 'gates.md'}", highlight=False)
+    console.print(f"journal       {result.folder / 'paper.jsonl'}", highlight=False)
+    console.print(f"page          {result.page}", highlight=False)
+
+
+def command_line() -> str:
+    """This command as it was typed, for the record."""
+    return shlex.join(["lobgym", *sys.argv[1:]])
+
+
+def _bench_cells(row: BenchRow) -> list[str]:
+    if row.skipped is not None:
+        return [row.case, "-", row.unit, f"skipped: {row.skipped}", "", "", ""]
+    return [
+        row.case,
+        _figure(row.value),
+        row.unit,
+        f"{_figure(row.min)} to {_figure(row.max)}",
+        row.peer or "",
+        _figure(row.peer_value),
+        "" if row.ratio is None else f"{row.ratio:.3g}",
+    ]
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (train, export, leaderboard, bench, demo):
+        app.command()(command)

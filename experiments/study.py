@@ -1,0 +1,144 @@
+"""`Study`: one tape cut into training and testing, and everything that is trained and compared on it.
+
+Episode length, embargo and test share follow from the tape's span, so that a five-minute recording and a day are both
+cut sensibly; they are recorded with the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from lobgym.agents.config import TrainConfig
+from lobgym.agents.parity import OnnxPolicy
+from lobgym.agents.policy import ModelPolicy
+from lobgym.agents.runs import load_run
+from lobgym.envs.markets import market_for
+from lobgym.experiments.errors import EvaluationError
+from lobgym.experiments.evaluate import EvalConfig, Evaluator
+from lobgym.experiments.leaderboard import Entry, Leaderboard, build_leaderboard
+from lobgym.runtime.bundle import POLICY_FILE, load_bundle
+from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.market import Market
+
+__all__ = ["Study"]
+
+TEST_FRACTION: Final = 0.3
+EMBARGO_NS: Final = 60_000_000_000  # on long tapes; twice the longest look-back of any observation column
+EMBARGO_NS_MIN: Final = 30_000_000_000  # on short ones: the longest look-back
+HORIZON_MAX: Final = 240
+
+
+@dataclass(frozen=True)
+class Study:
+    """A tape, where it is cut, and how long an episode is.
+
+    Attributes:
+        tape: its name or path, as given.
+        market: compiled.
+        interval_ns: time between two decisions.
+        horizon: steps of an episode, at most half of the test part.
+        embargo_ns: between training and testing.
+    """
+
+    tape: str
+    market: Market
+    interval_ns: int
+    horizon: int
+    embargo_ns: int
+
+    @classmethod
+    def of(cls, tape: str, interval_ns: int = 500_000_000) -> Study:
+        """Cut a tape.
+
+        Raises:
+            EvaluationError: the tape is too short for a training part, an embargo and a test part.
+        """
+        market = market_for(tape)
+        span = market.end_ns - market.start_ns
+        embargo = EMBARGO_NS if span >= 20 * EMBARGO_NS else EMBARGO_NS_MIN
+        test = int(span * TEST_FRACTION)
+        horizon = min(HORIZON_MAX, test // interval_ns // 2)
+        if horizon < 10 or span - test - embargo < horizon * interval_ns:
+            raise EvaluationError(
+                f"tape {tape} lasts {span / 1e9:.0f} s: too short to cut into training, an embargo of "
+                f"{embargo / 1e9:.0f} s and testing at {interval_ns / 1e9:g} s a step; take a longer tape"
+            )
+        return cls(tape, market, interval_ns, horizon, embargo)
+
+    def evaluation(self, seeds: int = 5, episodes: int = 8) -> EvalConfig:
+        """Episodes on the test part."""
+        return EvalConfig(tuple(range(seeds)), episodes, self.horizon, "test", TEST_FRACTION, self.embargo_ns)
+
+    @property
+    def test_span(self) -> tuple[int, int]:
+        """First and last nanosecond of the part that no training may see."""
+        return self.evaluation().span_ns(self.market, self.interval_ns)
+
+    def spec(self, kind: str) -> DeskSpec:
+        """The desk that every policy of a kind trades at here."""
+        return DeskSpec.for_market(self.market, kind, interval_ns=self.interval_ns)
+
+    def train_config(
+        self, algo: Literal["ppo", "dqn"], env: Literal["grid", "target"], steps: int, seed: int, out: Path, lanes: int = 64
+    ) -> TrainConfig:
+        """A training run on the part before the embargo."""
+        return TrainConfig(
+            algo=algo,
+            env=env,
+            tape=self.tape,
+            total_steps=steps,
+            num_envs=lanes,
+            seed=seed,
+            out=str(out),
+            horizon=self.horizon,
+            desk={"interval_ns": self.interval_ns},
+            test_fraction=TEST_FRACTION,
+            embargo_ns=self.embargo_ns,
+        )
+
+    def leaderboard(
+        self,
+        entries: Sequence[Entry],
+        command: str,
+        commit: str | None,
+        seeds: int = 5,
+        episodes: int = 8,
+        progress: Callable[[str], None] | None = None,
+    ) -> Leaderboard:
+        """Every entry and every fixed policy on the test part."""
+        evaluator = Evaluator(self.market, self.evaluation(seeds, episodes))
+        specs = [self.spec(kind) for kind in ("grid", "target")]
+        return build_leaderboard(
+            evaluator, entries, specs, command=command, tape_name=self.tape, commit=commit, progress=progress
+        )
+
+    def entries(self, runs: Sequence[Path], bundles: Sequence[Path] = ()) -> list[Entry]:
+        """What takes part: run folders, grouped by algorithm and desk, and bundles.
+
+        Runs of one group are one policy trained with several seeds.
+
+        Raises:
+            EvaluationError: a run that was trained on this tape with other cuts, or a policy of another desk.
+        """
+        groups: dict[tuple[str, str], Entry] = {}
+        for run in runs:
+            loaded = load_run(run)
+            config = loaded.config
+            if loaded.record.tape_digest == self.market.tape.digest and not self._same_cut(config):
+                raise EvaluationError(f"{run} was trained on this tape with another cut: it may have seen the test part")
+            name = f"{config.algo}-{config.env}"
+            entry = groups.setdefault((name, loaded.spec.digest), Entry((), loaded.spec, "trained", name))
+            policies = (*entry.policies, ModelPolicy(loaded.model, name))
+            groups[name, loaded.spec.digest] = replace(entry, policies=policies)
+        found = list(groups.values())
+        for folder in bundles:
+            bundle = load_bundle(folder, allow_ungated=True)
+            policy = OnnxPolicy((folder / POLICY_FILE).read_bytes(), not bundle.spec.action.continuous)
+            found.append(Entry((policy,), bundle.spec, "trained", bundle.manifest.name))
+        return found
+
+    def _same_cut(self, config: TrainConfig) -> bool:
+        return config.test_fraction >= TEST_FRACTION and config.embargo_ns >= self.embargo_ns
