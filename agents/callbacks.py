@@ -9,21 +9,20 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 __all__ = ["EPISODE_FIGURES", "ProgressCallback", "TradingCallback"]
 
-# Key of the statistics that an environment gives at the end of an episode -> name in the logs.
+# Key of an ended episode's info -> name in the logs.
 EPISODE_FIGURES: Final[Mapping[str, str]] = {
     "pnl": "trading/pnl",
-    "mean_abs_inventory": "trading/inventory",
-    "fill_rate": "trading/fill_rate",
+    "max_abs_inventory": "trading/inventory",
     "fees": "trading/fees",
     "turnover": "trading/turnover",
 }
 
 
 class TradingCallback(BaseCallback):
-    """Averages the statistics of the episodes that ended since the last dump into `trading/...`.
+    """Averages the figures of the episodes that ended since the last dump into `trading/...`.
 
-    Reads `infos[lane]["episode_stats"]`, present where an episode has just ended; figures that an environment does
-    not give are left out.
+    Reads `infos[lane]["episode"]` (money in quote units, the largest |position| in lots) and, for the fill rate (fills
+    per order sent), `infos[lane]["summary"]`; figures that an environment does not give are left out.
     """
 
     def __init__(self) -> None:
@@ -36,11 +35,13 @@ class TradingCallback(BaseCallback):
             return True
         infos: list[dict[str, Any]] = self.locals["infos"]
         for lane in dones.nonzero()[0]:
-            stats = infos[lane].get("episode_stats", {})
             self.episodes += 1
+            episode, summary = infos[lane].get("episode", {}), infos[lane].get("summary", {})
             for key, name in EPISODE_FIGURES.items():
-                if key in stats:
-                    self.logger.record_mean(name, float(stats[key]))
+                if key in episode:
+                    self.logger.record_mean(name, float(episode[key]))
+            if summary.get("submits"):
+                self.logger.record_mean("trading/fill_rate", summary["fills"] / summary["submits"])
         return True
 
 

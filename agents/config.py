@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from lobgym.agents.errors import TrainError
+from lobgym.envs import RewardTerms
+from lobgym.sim.params import SimParams
 
 __all__ = ["ENV_IDS", "DqnSettings", "PpoSettings", "TrainConfig", "update_schedule"]
 
@@ -74,7 +76,10 @@ class TrainConfig:
         gamma: discount per step.
         hidden: widths of the two networks' hidden layers.
         horizon: steps of an episode.
-        env_options: further JSON-able keyword arguments of the environment (reward, test_fraction, ...).
+        reward: what a step is worth; its scale keeps returns near 1, which the networks' learning rate expects.
+        params: the venue; None takes the default one.
+        desk: fields of the DeskSpec that differ from the market's defaults.
+        test_fraction, embargo_ns: share of the tape's time that training never sees, and the gap before it.
         threads: torch's threads; more than one does not pay for networks of this size.
 
     Raises:
@@ -91,7 +96,11 @@ class TrainConfig:
     gamma: float = 0.99
     hidden: tuple[int, ...] = (64, 64)
     horizon: int = 600
-    env_options: dict[str, Any] = field(default_factory=dict)
+    reward: RewardTerms = field(default_factory=lambda: RewardTerms(scale=0.1))
+    params: SimParams | None = None
+    desk: dict[str, Any] = field(default_factory=dict)
+    test_fraction: float = 0.3
+    embargo_ns: int = 60_000_000_000
     threads: int = 1
     ppo: PpoSettings = PpoSettings()
     dqn: DqnSettings = DqnSettings()

@@ -38,6 +38,7 @@ from lobgym.agents.runs import (
     weights_digest,
     write_json,
 )
+from lobgym.envs.sb3 import make_sb3_vec_env
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 
@@ -94,13 +95,21 @@ def train(
     return TrainResult(folder, record, model, desk.spec)
 
 
-def make_env(config: TrainConfig) -> VecEnv:
-    """The native vector environment of a config, over the training split of its tape."""
-    from lobgym.envs.sb3 import make_sb3_vec_env
-
-    options: dict[str, Any] = {"split": "train", "horizon": config.horizon, **config.env_options}
-    env: VecEnv = make_sb3_vec_env(config.env_id, config.num_envs, config.seed, tape=config.tape, **options)
-    return env
+def make_env(config: TrainConfig, split: str = "train") -> VecEnv:
+    """The native vector environment of a config, over one split of its tape."""
+    return make_sb3_vec_env(
+        config.env_id,
+        config.num_envs,
+        config.seed,
+        tape=config.tape,
+        params=config.params,
+        spec=config.desk,
+        reward=config.reward,
+        horizon=config.horizon,
+        split=split,
+        test_fraction=config.test_fraction,
+        embargo_ns=config.embargo_ns,
+    )
 
 
 def build_model(config: TrainConfig, env: VecEnv, with_buffer: bool = True) -> BaseAlgorithm:

@@ -1,8 +1,8 @@
 """How well a policy trades: the same episodes for every policy, exact money, one figure per seed.
 
-A seed fixes the starts of its episodes, drawn evenly from the split by the counter-based generator; every policy
-meets the same starts, so that differences between policies are paired. The desk is the one of training and service.
-An episode ends with its horizon, open positions are marked at the mid.
+A seed fixes the starts of its episodes, drawn evenly from the split as the environments do it; every policy meets the
+same starts, so that differences between policies are paired. The desk is the one of training and service. An episode
+ends with its horizon, whatever was lost by then; open positions are marked at the mid.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.agents.policy import Policy
+from lobgym.envs.spans import EpisodeStarts
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.stats import max_drawdown
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.market import Market
-from lobgym.sim.rng import below
 
 __all__ = ["EvalConfig", "Evaluation", "Evaluator", "SeedMetrics", "Trace"]
 
-START_STREAM: Final = 0x65766C73  # "evls": keeps these draws apart from every other use of the same seed
 EPISODES_MAX: Final = 1024  # per seed; lane seeds are seed * EPISODES_MAX + episode, so they never meet
 _FILL_LOG: Final = 4096  # rows of one lane's fills in one step
 
@@ -39,39 +38,53 @@ class EvalConfig:
         seeds: each fixes `episodes` starts.
         episodes: per seed, 1 to 1024.
         horizon: steps of an episode.
-        start_ns, end_ns: the split; every episode lies within it.
-        split: its name, for the reader.
+        split, test_fraction, embargo_ns: part of the tape, cut as in training (`lobgym.envs.spans`).
     """
 
-    start_ns: int
-    end_ns: int
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     episodes: int = 8
     horizon: int = 240
     split: str = "test"
+    test_fraction: float = 0.3
+    embargo_ns: int = 60_000_000_000
 
     def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise EvaluationError(f"expected distinct seeds of at least 0, got {self.seeds}")
+        if (
+            not self.seeds
+            or len(set(self.seeds)) != len(self.seeds)
+            or not 0 <= min(self.seeds) <= max(self.seeds) < 2**31
+        ):
+            raise EvaluationError(f"expected distinct seeds from 0 to 2^31 - 1, got {self.seeds}")
         if not 1 <= self.episodes <= EPISODES_MAX or self.horizon < 1:
             raise EvaluationError(
                 f"expected 1 to {EPISODES_MAX} episodes of at least 1 step, got {self.episodes} of {self.horizon}"
             )
 
-    def starts(self, seed: int, interval_ns: int) -> NDArray[np.int64]:
+    def lane_seeds(self, seed: int) -> NDArray[np.uint64]:
+        """uint64[episodes]: the lanes' seeds."""
+        return np.uint64(seed * EPISODES_MAX) + np.arange(self.episodes, dtype=np.uint64)
+
+    def starts(self, market: Market, seed: int, interval_ns: int) -> NDArray[np.int64]:
         """int64[episodes]: where the episodes of a seed begin.
 
         Raises:
-            EvaluationError: the split is shorter than an episode.
+            HorizonError: the split is shorter than an episode.
         """
-        room = self.end_ns - self.start_ns - self.horizon * interval_ns
-        if room < 0:
-            raise EvaluationError(
-                f"the {self.split} split lasts {(self.end_ns - self.start_ns) / 1e9:.1f} s, an episode "
-                f"{self.horizon * interval_ns / 1e9:.1f} s: take a longer tape or a shorter horizon"
-            )
-        return np.array(
-            [self.start_ns + below(seed, START_STREAM, episode, room + 1) for episode in range(self.episodes)], np.int64
+        return self._spans(market, interval_ns).draw(self.lane_seeds(seed), np.zeros(self.episodes, np.int64))
+
+    def span_ns(self, market: Market, interval_ns: int) -> tuple[int, int]:
+        """First and last time that an episode may touch."""
+        spans = self._spans(market, interval_ns)
+        return spans.low_ns, spans.high_ns + self.horizon * interval_ns
+
+    def _spans(self, market: Market, interval_ns: int) -> EpisodeStarts:
+        return EpisodeStarts.of(
+            market.start_ns,
+            market.end_ns,
+            self.horizon * interval_ns,
+            self.split,
+            self.test_fraction,
+            self.embargo_ns,
         )
 
 
@@ -168,7 +181,7 @@ class Evaluator:
     def _run_seed(self, desk: Desk, policy: Policy, seed: int) -> tuple[SeedMetrics, int]:
         """A seed's metrics, and the exact PnL of its first episode."""
         config, count = self.config, self.config.episodes
-        observations = _begin(desk, policy, config.starts(seed, desk.spec.interval_ns), seed)
+        observations = _begin(desk, policy, config.starts(self.market, seed, desk.spec.interval_ns), seed)
         equity = np.zeros((config.horizon + 1, count), np.int64)
         inventory = np.zeros(count, np.int64)
         for step in range(config.horizon):
@@ -182,7 +195,7 @@ class Evaluator:
     ) -> tuple[Trace, int]:
         """The first episode again, on a lone lane with a fill log, and its exact PnL."""
         desk = Desk(spec, self.market, 1, _FILL_LOG)
-        start = self.config.starts(seed, spec.interval_ns)[:1]
+        start = self.config.starts(self.market, seed, spec.interval_ns)[:1]
         observations = _begin(desk, policy, start, seed)
         equity, position, mid2, fills = [0], [0], [desk.mid2(0)], []
         for _ in range(self.config.horizon):

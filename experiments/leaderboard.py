@@ -159,7 +159,7 @@ def leaderboard_json(board: Leaderboard) -> dict[str, Any]:
         "tape": {"name": board.tape_name, "symbol": made.symbol, "venue": made.venue, "digest": tape.digest},
         "params_digest": best.spec.params.digest,
         "split": config.split,
-        "span_ns": [config.start_ns, config.end_ns],
+        "span_ns": list(config.span_ns(evaluator.market, best.spec.interval_ns)),
         "seeds": list(config.seeds),
         "episodes": config.episodes,
         "horizon": config.horizon,

@@ -35,7 +35,9 @@ class DummyEnv(gym.Env[Any, Any]):
         wanted = self._row[:5]
         reward = float(wanted[int(action)]) if np.ndim(action) == 0 else -float(np.abs(wanted - action).mean())
         ended = self._steps >= 32
-        info = {"episode_stats": {"pnl": 1.5, "fill_rate": 0.25}} if ended else {}
+        info: dict[str, Any] = {}
+        if ended:
+            info = {"episode": {"r": 0.0, "l": 32, "t": 0.0, "pnl": 1.5}, "summary": {"submits": 8, "fills": 2}}
         return self._observe(), reward, False, ended, info
 
 

@@ -20,6 +20,7 @@ from lobgym.agents.callbacks import ProgressCallback, TradingCallback
 from lobgym.agents.config import DqnSettings, PpoSettings, TrainConfig, update_schedule
 from lobgym.agents.errors import TrainError
 from lobgym.agents.train import build_model
+from lobgym.sim.params import SimParams
 from tests.agents.dummy import DummyEnv
 
 
@@ -53,7 +54,12 @@ def test_updates_per_transition_do_not_depend_on_the_lanes() -> None:
 
 def test_a_config_survives_its_json() -> None:
     config = TrainConfig(
-        algo="dqn", env="target", hidden=(32, 16), env_options={"horizon": 10}, dqn=DqnSettings(batch_size=7)
+        algo="dqn",
+        env="target",
+        hidden=(32, 16),
+        params=SimParams(entry_ns=7),
+        desk={"order_lots": 3},
+        dqn=DqnSettings(batch_size=7),
     )
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert config.replace(seed=3).seed == 3

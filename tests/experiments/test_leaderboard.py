@@ -13,6 +13,7 @@ from rich.console import Console
 
 from lobgym.agents.baselines import RandomCodes, StaticGrid, make_baseline
 from lobgym.agents.policy import Policy
+from lobgym.envs import HorizonError
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import EvalConfig, Evaluator
 from lobgym.experiments.leaderboard import Entry, Leaderboard, build_leaderboard, leaderboard_json, render_table
@@ -30,8 +31,7 @@ def market() -> Market:
 
 @pytest.fixture(scope="module")
 def evaluator(market: Market) -> Evaluator:
-    config = EvalConfig(market.start_ns + 40 * 10**9, market.end_ns, seeds=(0, 1, 2, 3, 4), episodes=3, horizon=40)
-    return Evaluator(market, config)
+    return Evaluator(market, EvalConfig(episodes=3, horizon=40))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_metrics_against_a_plain_loop(evaluator: Evaluator, specs: list[DeskSpec
     metrics = evaluator.run([policy], spec, "fixed").per_seed[1]
     config = evaluator.config
     pnl = fees = turnover = fills = 0
-    for episode, start in enumerate(config.starts(1, spec.interval_ns)):
+    for episode, start in enumerate(config.starts(market, 1, spec.interval_ns)):
         desk = Desk(spec, market, 1, 4096)
         desk.reset(int(start), 1024 + episode)
         policy.reset(1, 1024 + episode)
@@ -124,9 +124,12 @@ def test_the_trace_is_the_first_episode(evaluator: Evaluator, specs: list[DeskSp
 
 def test_starts_lie_within_the_split_and_differ_by_seed(evaluator: Evaluator) -> None:
     config = evaluator.config
-    starts = np.concatenate([config.starts(seed, 500_000_000) for seed in config.seeds])
-    assert (starts >= config.start_ns).all()
-    assert (starts + config.horizon * 500_000_000 <= config.end_ns).all()
+    starts = np.concatenate([config.starts(evaluator.market, seed, 500_000_000) for seed in config.seeds])
+    low, high = config.span_ns(evaluator.market, 500_000_000)
+    assert high == evaluator.market.end_ns
+    assert low == pytest.approx(high - 0.3 * (high - evaluator.market.start_ns), abs=2)
+    assert (starts >= low).all()
+    assert (starts + config.horizon * 500_000_000 <= high).all()
     assert len(np.unique(starts)) == len(starts)
 
 
@@ -156,13 +159,13 @@ def test_unfair_comparisons_are_refused(evaluator: Evaluator, specs: list[DeskSp
     free = specs[0].replace(params=SimParams(maker_fee_ppb=0))
     with pytest.raises(EvaluationError, match="one venue"):
         build_leaderboard(evaluator, [Entry((flat,), free, "trained", "x")], specs, command="", tape_name="")
-    few = Evaluator(market, EvalConfig(market.start_ns, market.end_ns, seeds=(0, 1)))
+    few = Evaluator(market, EvalConfig(seeds=(0, 1)))
     with pytest.raises(EvaluationError, match="at least 5 seeds"):
         build_leaderboard(few, [], specs, command="", tape_name="")
-    with pytest.raises(EvaluationError, match="longer tape or a shorter horizon"):
-        EvalConfig(market.start_ns, market.end_ns, horizon=10_000).starts(0, 500_000_000)
+    with pytest.raises(HorizonError, match="shorter horizon"):
+        EvalConfig(horizon=10_000).starts(market, 0, 500_000_000)
     with pytest.raises(EvaluationError, match="distinct seeds"):
-        EvalConfig(0, 1, seeds=(1, 1))
+        EvalConfig(seeds=(1, 1))
 
 
 def test_the_files(board: Leaderboard, tmp_path: Path) -> None:
