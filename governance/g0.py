@@ -23,6 +23,8 @@ from lobgym.sim import records as rec
 from lobgym.sim.errors import LobgymError
 from lobgym.sim.tape import Tape, open_tape
 
+__all__ = ["gate_g0"]
+
 TITLE: Final = "DataTruth"
 CROSSED_MAX: Final = 0
 BBO_MISMATCH_MAX: Final = 0
@@ -55,7 +57,9 @@ def gate_g0(tape: Tape | str | os.PathLike[str]) -> GateResult:
         at_most("time without a bid and an ask", NO_BOOK_PPM_MAX, _no_book_ppm(events, states), "ppm of the span"),
         _clock(opened.provenance),
     ]
-    notes = [f"{len(events)} rows, {len(states.ns)} states of the book, {int((events['kind'] == rec.TRADE).sum())} prints"]
+    notes = [
+        f"{len(events)} rows, {len(states.ns)} states of the book, {int((events['kind'] == rec.TRADE).sum())} prints"
+    ]
     return GateResult.of("G0", TITLE, checks, notes)
 
 

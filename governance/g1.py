@@ -23,6 +23,8 @@ from lobgym.runtime.replay import ReplayResult, replay
 from lobgym.sim.errors import LobgymError
 from lobgym.sim.tape import Tape, open_tape
 
+__all__ = ["gate_g1"]
+
 TITLE: Final = "ReplayParity"
 STEPS: Final = 2000  # decisions of each run, or all that the tape holds
 DECISIONS_MIN: Final = 10
@@ -60,7 +62,9 @@ def gate_g1(
         for number, hash_seed in enumerate(HASH_SEEDS):
             command = [*runner, str(bundle), str(tape_file), str(folder / f"journal-{number}"), "--shadow", *given]
             done = _run(command, hash_seed)
-            checks.append(Check(f"process {number + 1} finishes its run", isinstance(done, dict), "it does", _outcome(done)))
+            checks.append(
+                Check(f"process {number + 1} finishes its run", isinstance(done, dict), "it does", _outcome(done))
+            )
             if isinstance(done, dict):
                 runs.append(done)
         if len(runs) == len(HASH_SEEDS):
@@ -95,9 +99,7 @@ def _run(command: list[str], hash_seed: str) -> dict[str, Any] | str:
     """The JSON line that the process prints, or what went wrong."""
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{type(error).__name__}: {error}"
     try:

@@ -31,6 +31,8 @@ from lobgym.sim.market import Market
 from lobgym.sim.money import mark_value
 from lobgym.sim.tape import Tape, open_tape
 
+__all__ = ["Limits", "capital_of", "gate_g3", "rules", "stressed"]
+
 TITLE: Final = "Robustness"
 STRESS: Final = 2
 LEVERAGE: Final = 10

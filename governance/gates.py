@@ -27,6 +27,8 @@ from lobgym.runtime.manifest import (
 from lobgym.runtime.manifest import FORMAT as BUNDLE_FORMAT
 from lobgym.sim.tape import Tape, open_tape
 
+__all__ = ["make_report", "run_gates", "write_report"]
+
 STEPS: Final = 2000  # decisions of each run of G1 and G3
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from lobgym.sim.jit import njit
 from lobgym.sim.records import BUY, CLEAR, DEPTH, LAST, SNAPSHOT
 
+__all__ = ["NO_TICK", "BookStates", "rebuild"]
+
 NO_TICK: Final = -1
 
 
@@ -30,16 +32,17 @@ class BookStates(NamedTuple):
     @property
     def two_sided(self) -> NDArray[np.bool_]:
         """Whether both sides hold something: bool[S]."""
-        return (self.bid != NO_TICK) & (self.ask != NO_TICK)
+        both: NDArray[np.bool_] = (self.bid != NO_TICK) & (self.ask != NO_TICK)
+        return both
 
 
 def rebuild(events: NDArray[np.void]) -> BookStates:
     """Every observable state of the book of an event table in exchange order (EVENT_DTYPE[rows])."""
     rows = events[np.isin(events["kind"], (DEPTH, SNAPSHOT, CLEAR))]
     ticks, level = np.unique(rows["price_ticks"], return_inverse=True)
-    columns = [np.ascontiguousarray(rows[name]) for name in ("kind", "side", "qty_lots")]
+    kind, side, qty = (np.ascontiguousarray(rows[name]) for name in ("kind", "side", "qty_lots"))
     best = np.empty((len(rows), 4), np.int64)
-    _apply(*columns, level.astype(np.int64), ticks, best)
+    _apply(kind, side, qty, level.astype(np.int64), ticks, best)
     end = (rows["flags"] & LAST) != 0
     bid, bid_qty, ask, ask_qty = (np.ascontiguousarray(best[end, column]) for column in range(4))
     return BookStates(rows["exch_ns"][end], rows["seq"][end], bid, bid_qty, ask, ask_qty)

@@ -9,6 +9,8 @@ import msgspec
 from lobgym.governance.result import GateResult
 from lobgym.runtime.canonical import pretty_json
 
+__all__ = ["GateReport"]
+
 FORMAT: Final = 1
 
 

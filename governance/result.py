@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+__all__ = ["Check", "GateResult", "at_least", "at_most", "equal"]
+
 
 class Check(msgspec.Struct, frozen=True):
     """One question with its answer. `expected` and `actual` are texts without floats: they repeat to the digit."""

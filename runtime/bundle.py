@@ -3,7 +3,7 @@
     policy.onnx       the network
     manifest.json     what it is: hashes, the desk it was trained on, where from, golden vectors (`Manifest`)
     gates.json        the gate report, once the gates have run (`lobgym.governance`)
-    certificate.json  the verdict, bound by sha256 to the three files above and to the simulator's source (`Certificate`)
+    certificate.json  the verdict, bound by sha256 to these files and to the simulator's source (`Certificate`)
 
 Loading trusts nothing before it is checked: sizes, then hashes, and only then is a byte of the network parsed; it is
 checked against an operator list (`lobgym.runtime.model_check`) and must reproduce its golden vectors. The hashes show
@@ -46,6 +46,8 @@ from lobgym.runtime.manifest import (
 from lobgym.runtime.policy import OnnxPolicy
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import LobgymError
+
+__all__ = ["GOLDEN_TOLERANCE", "POLICY_FILE", "LoadedBundle", "load_bundle", "write_bundle"]
 
 GOLDEN_TOLERANCE: Final = 1e-5
 
@@ -284,10 +286,14 @@ def _check_golden(manifest: Manifest, policy: OnnxPolicy) -> None:
     for row in range(golden.rows):
         raw = policy.infer(observations[row])
         if not (np.isfinite(observations[row]).all() and np.isfinite(raw).all() and np.isfinite(stated[row]).all()):
-            raise BundleError(f"golden vector {row}: observations and raw outputs must be finite, the policy gives {raw}")
+            raise BundleError(
+                f"golden vector {row}: observations and raw outputs must be finite, the policy gives {raw}"
+            )
         difference = float(np.max(np.abs(raw - stated[row])))
         if not difference <= GOLDEN_TOLERANCE:
-            raise BundleError(f"golden vector {row}: raw outputs differ by {difference:.3g}, at most {GOLDEN_TOLERANCE}")
+            raise BundleError(
+                f"golden vector {row}: raw outputs differ by {difference:.3g}, at most {GOLDEN_TOLERANCE}"
+            )
         codes = [int(code) for code in policy.decode(raw)]
         if codes != golden.codes[row]:
             raise BundleError(f"golden vector {row}: expected the codes {golden.codes[row]}, the policy gives {codes}")

@@ -18,6 +18,17 @@ import msgspec
 
 import lobgym.sim
 
+__all__ = [
+    "canonical_bytes",
+    "canonical_sha256",
+    "pretty_json",
+    "replace_file",
+    "sha256_hex",
+    "sim_source_sha256",
+    "sync_folder",
+    "write_durable",
+]
+
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NOT_EXACT = re.compile(rb"\.|[0-9][eE]|null")

@@ -31,7 +31,23 @@ from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import TapeExhaustedError
 from lobgym.sim.market import Market
-from lobgym.sim.records import OK, REASON_NAMES
+from lobgym.sim.records import FILL_DTYPE, OK, REASON_NAMES
+
+__all__ = [
+    "DECISION",
+    "FOOTER",
+    "OUTCOME",
+    "RUN",
+    "Decision",
+    "PaperRun",
+    "Record",
+    "RunPlan",
+    "Totals",
+    "decide",
+    "intent_id",
+    "plan_run",
+    "safe_codes",
+]
 
 RECORD_FORMAT: Final = 1
 RUN: Final = "run"  # kinds of records, in the order in which they come
@@ -41,6 +57,7 @@ FOOTER: Final = "footer"
 
 INTENT_FIELDS: Final = ("kind", "order_id", "side", "tick", "qty", "tif", "reason")
 ACCOUNT_FIELDS: Final = ("position", "cash", "fees", "view_position", "view_cash", "view_fees")
+FILL_FIELDS: Final = FILL_DTYPE.names or ()
 FILL_LOG: Final = 4096  # most fills of one interval
 STEPS_MAX: Final = 50_000_000
 ID_DIGITS: Final = 16
@@ -240,13 +257,13 @@ class PaperRun:
         sent = intents[["order_id", "reason"]][0, : int(counts[0])].tolist()
         orders = [order if reason == OK else 0 for order, reason in sent]
         log = session.drain_fills()
-        names, rows = log.dtype.names, log.tolist()
+        rows = log.tolist()
         lane = session.state.lane[0]
         account: dict[str, Any] = {name: int(lane[name]) for name in ACCOUNT_FIELDS}
         account["equity"] = int(self._desk.equity(0))
         account["digest"] = session.digest(0)
         self.trace = sha256_hex(bytes.fromhex(self.trace) + canonical_bytes([*traced, orders, rows, account]))
-        fills = [dict(zip(names, row, strict=True)) for row in rows]
+        fills = [dict(zip(FILL_FIELDS, row, strict=True)) for row in rows]
         outcome = {
             "run": self._run,
             "n": number,

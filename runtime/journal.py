@@ -27,6 +27,17 @@ import msgspec
 from lobgym.runtime.canonical import canonical_bytes, sha256_hex, sync_folder, write_durable
 from lobgym.runtime.errors import JournalCorruptError, JournalError, JournalLockedError, JournalWriteError
 
+__all__ = [
+    "DEFAULT_SYNC",
+    "GENESIS",
+    "RECORD_BYTES_MAX",
+    "Journal",
+    "JournalContent",
+    "JournalRecord",
+    "read_journal",
+    "verify_journal",
+]
+
 GENESIS: Final = sha256_hex(b"lobgym journal 1")  # the `prev` of the first record
 RECORD_BYTES_MAX: Final = 1 << 20
 BATCH_MAX: Final = 100_000  # records between two syncs
@@ -73,7 +84,7 @@ def record_line(seq: int, kind: str, body: Any, prev: str) -> tuple[bytes, str]:
     return line, digest
 
 
-def read_journal(path: str | Path) -> JournalContent:
+def read_journal(path: str | os.PathLike[str]) -> JournalContent:
     """Read and verify a whole journal without locking or changing it.
 
     Raises `JournalError` if it cannot be read and `JournalCorruptError` for damage before the tail.
@@ -161,7 +172,7 @@ class Journal:
     _write = staticmethod(os.write)
     _sync = staticmethod(getattr(os, "fdatasync", os.fsync))
 
-    def __init__(self, path: str | Path, sync: str = DEFAULT_SYNC) -> None:
+    def __init__(self, path: str | os.PathLike[str], sync: str = DEFAULT_SYNC) -> None:
         self.path = Path(path)
         self._every = _sync_every(sync)
         self._failed = ""

@@ -7,6 +7,22 @@ from typing import Any, Final
 
 import msgspec
 
+__all__ = [
+    "CERTIFICATE_FILE",
+    "FORMAT",
+    "GATES_FILE",
+    "GATES_TEXT_FILE",
+    "GOLDEN_ROWS_MAX",
+    "JSON_BYTES_MAX",
+    "MANIFEST_FILE",
+    "NAME",
+    "POLICY_BYTES_MAX",
+    "POLICY_FILE",
+    "Certificate",
+    "Golden",
+    "Manifest",
+]
+
 FORMAT: Final = 1
 POLICY_FILE: Final = "policy.onnx"
 MANIFEST_FILE: Final = "manifest.json"

@@ -13,9 +13,10 @@ from math import prod
 from typing import Any, Final
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from lobgym.runtime.errors import ModelError
+
+__all__ = ["OPERATORS", "ModelShape", "check_model"]
 
 OPERATORS: Final = frozenset(
     {"Add", "Cast", "Clip", "Concat", "Constant", "Div", "Elu", "Flatten", "Gemm", "Identity", "LeakyRelu"}
@@ -48,7 +49,7 @@ def check_model(data: bytes) -> ModelShape:
     """
     try:
         model = onnx.load_model_from_string(data)
-    except DecodeError as error:
+    except Exception as error:  # the protobuf library behind onnx decides which one
         raise ModelError("policy.onnx is not an ONNX file, or is truncated; export the policy again") from error
     _check_header(model)
     _check_nodes(model.graph)
@@ -73,12 +74,16 @@ def _check_nodes(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
             name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            raise ModelError(f"operator {name} is not on the list of what a policy may use: {', '.join(sorted(OPERATORS))}")
+            raise ModelError(
+                f"operator {name} is not on the list of what a policy may use: {', '.join(sorted(OPERATORS))}"
+            )
         for attribute in node.attribute:
             if attribute.HasField("g") or attribute.graphs:
                 raise ModelError(f"operator {node.op_type} carries a subgraph; a policy has no control flow")
             if attribute.HasField("sparse_tensor") or attribute.sparse_tensors or attribute.ref_attr_name:
-                raise ModelError(f"operator {node.op_type} carries a sparse or indirect attribute; export plain tensors")
+                raise ModelError(
+                    f"operator {node.op_type} carries a sparse or indirect attribute; export plain tensors"
+                )
             for tensor in [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]:
                 _check_tensor(tensor)
 
@@ -92,9 +97,13 @@ def _check_weights(graph: onnx.GraphProto) -> None:
 
 def _check_tensor(tensor: onnx.TensorProto) -> None:
     if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raise ModelError(f"weight {tensor.name!r} lies outside the file; only hashed bytes are loaded: export in one file")
+        raise ModelError(
+            f"weight {tensor.name!r} lies outside the file; only hashed bytes are loaded: export in one file"
+        )
     if any(size < 0 for size in tensor.dims) or prod(tensor.dims) > VALUE_ELEMENTS_MAX:
-        raise ModelError(f"weight {tensor.name!r} has dimensions {list(tensor.dims)}; at most {VALUE_ELEMENTS_MAX} elements")
+        raise ModelError(
+            f"weight {tensor.name!r} has dimensions {list(tensor.dims)}; at most {VALUE_ELEMENTS_MAX} elements"
+        )
 
 
 def _check_values(model: onnx.ModelProto) -> None:
@@ -109,7 +118,9 @@ def _check_values(model: onnx.ModelProto) -> None:
     for value in [*inferred.graph.input, *inferred.graph.output, *inferred.graph.value_info]:
         sizes = _sizes(value)
         if sizes is None or prod(sizes) > VALUE_ELEMENTS_MAX:
-            raise ModelError(f"value {value.name!r} needs a static shape of at most {VALUE_ELEMENTS_MAX} elements, has {sizes}")
+            raise ModelError(
+                f"value {value.name!r} needs a static shape of at most {VALUE_ELEMENTS_MAX} elements, has {sizes}"
+            )
         known.add(value.name)
         total += prod(sizes)
     if total > TOTAL_ELEMENTS_MAX:

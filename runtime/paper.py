@@ -17,6 +17,8 @@ from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape, open_tape
 
+__all__ = ["NOT_COMPARED", "RESUME", "PaperResult", "first_difference", "run_paper"]
+
 RESUME: Final = "resume"  # a record that says where an interrupted run was taken up again
 # What two runs of one identity may differ in: the margin is a float's evidence, and a policy may be gated meanwhile.
 NOT_COMPARED: Final = frozenset({"margin", "mode"})

@@ -12,6 +12,8 @@ from lobgym.runtime.errors import ModelError, PolicyError
 from lobgym.runtime.model_check import check_model
 from lobgym.sim.desk_spec import DeskSpec
 
+__all__ = ["OnnxPolicy"]
+
 MARGIN_SCALE: Final = 1_000_000  # a margin of 1.0 in fixed point
 MARGIN_MAX: Final = 1 << 53
 
@@ -57,13 +59,14 @@ class OnnxPolicy:
             raise PolicyError(f"expected an observation of shape ({self.inputs},), got {observation.shape}")
         self._observation[0] = observation
         self._session.run_with_iobinding(self._binding)
-        return self._raw[0]
+        raw: NDArray[np.float32] = self._raw[0]
+        return raw
 
     def decode(self, raw: NDArray[np.float32]) -> NDArray[np.int32]:
         """Raw output float32[outputs] -> integer codes int32[C] of the desk's action. Raw must be finite."""
-        if self._grid:
-            return self._action.decode(np.clip(raw, -1.0, 1.0)[None, :])[0]
-        return self._action.decode(np.argmax(raw)[None])[0]
+        action = np.clip(raw, -1.0, 1.0)[None, :] if self._grid else np.array([np.argmax(raw)])
+        codes: NDArray[np.int32] = self._action.decode(action)[0]
+        return codes
 
     def margin(self, raw: NDArray[np.float32]) -> int:
         """How far the decision was from another one, in millionths.

@@ -19,6 +19,8 @@ from lobgym.sim.errors import LobgymError
 from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape, open_tape
 
+__all__ = ["Difference", "ReplayResult", "replay"]
+
 # Fields of the run record that name what was run. A difference there is a mismatch of inputs, told before and apart
 # from the first decision that differs. The run's id follows from them.
 _INPUTS = {
@@ -156,5 +158,3 @@ def _stated_trace(records: list[JournalRecord]) -> str:
         if record.kind in (OUTCOME, FOOTER):
             return str(record.body.get("trace", ""))
     return ""
-
-

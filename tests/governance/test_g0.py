@@ -54,7 +54,13 @@ def test_a_rebuilt_book_by_hand() -> None:
     ]
     events = np.zeros(len(rows), rec.EVENT_DTYPE)
     for event, (kind, side, tick, qty, flags) in zip(events, rows, strict=True):
-        event["kind"], event["side"], event["price_ticks"], event["qty_lots"], event["flags"] = kind, side, tick, qty, flags
+        event["kind"], event["side"], event["price_ticks"], event["qty_lots"], event["flags"] = (
+            kind,
+            side,
+            tick,
+            qty,
+            flags,
+        )
     states = rebuild(events)
     assert states.bid.tolist() == [99, 100, 99, NO_TICK]
     assert states.bid_qty.tolist() == [5, 2, 5, 0]

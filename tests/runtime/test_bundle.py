@@ -244,7 +244,7 @@ def test_an_edited_report_or_certificate_is_no_certificate(make_bundle: MakeBund
     folder = make_bundle()
     certify(folder)
     (folder / "gates.json").write_bytes(b'{"gates":[ ]}\n')
-    with pytest.raises(GateError, match="gates.json is not the one"):
+    with pytest.raises(GateError, match=r"gates\.json is not the one"):
         load_bundle(folder)
     (folder / "certificate.json").write_bytes(b"{}")
     with pytest.raises(GateError, match="no usable certificate"):
@@ -317,7 +317,10 @@ HOSTILE = {
     "noise": (b"\xff" * 100, "not an ONNX file"),
     "truncated": (GOOD[: len(GOOD) // 2], "ONNX|onnx|weight|node|operator set"),
     "random": (serialise([node("RandomNormalLike", ["observation"], ["action"])], 2, 2), "RandomNormalLike"),
-    "other domain": (serialise([node("Gelu", ["observation"], ["action"], domain="com.microsoft")], 2, 2), "com.microsoft"),
+    "other domain": (
+        serialise([node("Gelu", ["observation"], ["action"], domain="com.microsoft")], 2, 2),
+        "com.microsoft",
+    ),
     "loop": (loop(), "operator Loop"),
     "doubling": (doubling_bomb(), "static shape of at most"),
     "expand": (

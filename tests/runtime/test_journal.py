@@ -117,7 +117,7 @@ def test_bodies_hold_no_floats(tmp_path: Path, body: dict[str, object]) -> None:
     with Journal(tmp_path / "j") as journal:
         with pytest.raises(TypeError, match="fixed point"):
             journal.append("step", body)
-        journal.append("step", {"text": "1.5 null 2e3 \\\" 1.5"})
+        journal.append("step", {"text": '1.5 null 2e3 \\" 1.5'})
     assert len(read_journal(tmp_path / "j").records) == 1
 
 

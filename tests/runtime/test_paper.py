@@ -38,9 +38,7 @@ def bodies(path: Path, kind: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_equal_runs_give_equal_journals(
-    bundles: Loaded, tape: Tape, market: Market, tmp_path: Path, kind: str
-) -> None:
+def test_equal_runs_give_equal_journals(bundles: Loaded, tape: Tape, market: Market, tmp_path: Path, kind: str) -> None:
     results = [
         run_paper(bundles[kind], tape, tmp_path / f"j{sync}", steps=STEPS, market=market, sync=sync)
         for sync in ("none", "always", "batch:7")
@@ -87,9 +85,7 @@ def test_the_runtime_is_the_desk_that_trained_it(
     assert last["digest"] == desk.session.digest(0)
 
 
-def test_every_fill_belongs_to_a_journalled_intent(
-    bundles: Loaded, tape: Tape, market: Market, tmp_path: Path
-) -> None:
+def test_every_fill_belongs_to_a_journalled_intent(bundles: Loaded, tape: Tape, market: Market, tmp_path: Path) -> None:
     run_paper(bundles["target"], tape, tmp_path / "j", steps=STEPS, market=market)
     decisions, outcomes = bodies(tmp_path / "j", DECISION), bodies(tmp_path / "j", OUTCOME)
     sent: dict[int, dict] = {}
@@ -121,7 +117,13 @@ def test_an_order_is_journalled_before_it_is_sent(bundles: Loaded, market: Marke
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [(np.nan, "obs_nonfinite"), (np.inf, "obs_nonfinite"), (-np.inf, "obs_nonfinite"), (1.01, "obs_range"), (-7, "obs_range")],
+    [
+        (np.nan, "obs_nonfinite"),
+        (np.inf, "obs_nonfinite"),
+        (-np.inf, "obs_nonfinite"),
+        (1.01, "obs_range"),
+        (-7, "obs_range"),
+    ],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bad_observation_never_reaches_the_policy(bundles: Loaded, kind: str, value: float, reason: str) -> None:
@@ -136,7 +138,9 @@ def test_a_bad_observation_never_reaches_the_policy(bundles: Loaded, kind: str, 
         assert decision.codes == safe_codes(bundle.spec)
 
 
-def test_an_output_that_is_not_finite_never_reaches_the_desk(make_bundle: MakeBundle, specs: dict[str, DeskSpec]) -> None:
+def test_an_output_that_is_not_finite_never_reaches_the_desk(
+    make_bundle: MakeBundle, specs: dict[str, DeskSpec]
+) -> None:
     """Finite on the golden vectors, beyond float32 where all columns are at their bound."""
     spec = specs["target"]
     network = linear(np.full((spec.layout.size, 5), 3e37, np.float32), np.zeros(5, np.float32))
@@ -210,7 +214,12 @@ def test_more_than_the_tape_holds_is_refused_before_the_journal_exists(
 def test_progress_counts_every_decision(bundles: Loaded, tape: Tape, market: Market, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     run_paper(
-        bundles["grid"], tape, tmp_path / "j", steps=5, market=market, progress=lambda done, total: calls.append((done, total))
+        bundles["grid"],
+        tape,
+        tmp_path / "j",
+        steps=5,
+        market=market,
+        progress=lambda done, total: calls.append((done, total)),
     )
     assert calls == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
 

@@ -156,9 +156,7 @@ def test_another_bundle_is_named_and_so_is_the_first_decision(
     assert result.first_difference.field == "codes"
 
 
-def test_a_tampered_bundle_is_the_difference_unless_tolerated(
-    journal: Path, tape: Tape, tmp_path: Path
-) -> None:
+def test_a_tampered_bundle_is_the_difference_unless_tolerated(journal: Path, tape: Tape, tmp_path: Path) -> None:
     tampered = tmp_path / "tampered"
     shutil.copytree(tmp_path / "target", tampered)
     (tampered / "policy.onnx").write_bytes(mlp(15, 5, seed=9))
