@@ -70,9 +70,10 @@ def run_demo(tape: str, out: Path, plan: DemoPlan, reporter: Reporter, command: 
     folder = first_free(out)
     folder.mkdir(parents=True)
     low, high = study.test_span
+    training = low - study.market.start_ns - study.embargo_ns
     reporter.line(
-        f"{study.market.instrument.symbol}: {(low - study.market.start_ns - study.embargo_ns) / 1e9:.0f} s to train on, "
-        f"{study.embargo_ns / 1e9:.0f} s embargo, {(high - low) / 1e9:.0f} s that training never sees"
+        f"{study.market.instrument.symbol}: {training / 1e9:.0f} s to train on, an embargo of "
+        f"{study.embargo_ns / 1e9:.0f} s, {(high - low) / 1e9:.0f} s that training never sees"
     )
     commit = commit_of_source()
     runs = _train_all(study, folder, plan, reporter, commit)
@@ -129,10 +130,9 @@ def _train_all(study: Study, folder: Path, plan: DemoPlan, reporter: Reporter, c
 
 def _replay_elsewhere(journal: Path, bundle: Path, study: Study, folder: Path) -> bool:
     """`lobgym replay` in a process that shares nothing with this one but the files."""
-    tape = study.tape
+    command = ["replay", str(journal), "--bundle", str(bundle), "--tape", study.tape, "--json"]
     done = subprocess.run(
-        [sys.executable, "-c", "from lobgym.experiments.cli import main; main()", "replay", str(journal)]
-        + ["--bundle", str(bundle), "--tape", tape, "--json"],
+        [sys.executable, "-c", "from lobgym.experiments.cli import main; main()", *command],
         capture_output=True,
         text=True,
         check=False,

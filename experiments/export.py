@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from stable_baselines3.common.base_class import BaseAlgorithm
 
-from lobgym.agents.config import TrainConfig
 from lobgym.agents.export import export_policy
 from lobgym.agents.parity import OnnxPolicy, ParityReport, check_parity, extreme_observations
+from lobgym.agents.rollout import collect_observations
 from lobgym.agents.runs import load_run
-from lobgym.agents.train import make_env
+from lobgym.envs.markets import market_for
 from lobgym.runtime.bundle import write_bundle
 
 __all__ = ["PARITY_OBSERVATIONS", "ExportResult", "export_run"]
@@ -48,7 +46,7 @@ def export_run(run: str | Path, out: str | Path, name: str | None = None) -> Exp
     """
     loaded = load_run(run)
     model, config, record, spec = loaded.model, loaded.config, loaded.record, loaded.spec
-    instrument, met = _meet(model, config)
+    met = collect_observations(model, config, PARITY_OBSERVATIONS, "train")
     onnx_bytes = export_policy(model)
     parity = check_parity(model, onnx_bytes, met, spec.action)
     parity.require_ok()
@@ -57,7 +55,7 @@ def export_run(run: str | Path, out: str | Path, name: str | None = None) -> Exp
     )
     policy = OnnxPolicy(onnx_bytes, not spec.action.continuous)
     meta: dict[str, Any] = {
-        "instrument": instrument,
+        "instrument": market_for(config.tape).instrument.to_json(),
         "tape_digests": [record.tape_digest],
         "seed": config.seed,
         "algo": config.algo,
@@ -69,23 +67,3 @@ def export_run(run: str | Path, out: str | Path, name: str | None = None) -> Exp
     codes = spec.action.decode(policy.act(golden))
     folder = write_bundle(out, onnx_bytes, spec, meta, golden, policy.raw(golden), codes)
     return ExportResult(folder, parity, hashlib.sha256(onnx_bytes).hexdigest())
-
-
-def _meet(model: BaseAlgorithm, config: TrainConfig) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """The instrument, and observations met while the model acts in its training environment."""
-    env = make_env(config)
-    try:
-        desk = env.get_attr("desk", 0)[0]
-        rows = []
-        observations = np.asarray(env.reset(), np.float32)
-        while len(rows) * config.num_envs < PARITY_OBSERVATIONS:
-            rows.append(observations.copy())
-            actions, _ = model.predict(observations, deterministic=True)  # type: ignore[arg-type]
-            observations = np.asarray(env.step(actions)[0], np.float32)
-        return desk.market.instrument.to_json(), np.concatenate(rows)
-    finally:
-        env.close()
-
-
-
-

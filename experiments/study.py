@@ -82,7 +82,13 @@ class Study:
         return DeskSpec.for_market(self.market, kind, interval_ns=self.interval_ns)
 
     def train_config(
-        self, algo: Literal["ppo", "dqn"], env: Literal["grid", "target"], steps: int, seed: int, out: Path, lanes: int = 64
+        self,
+        algo: Literal["ppo", "dqn"],
+        env: Literal["grid", "target"],
+        steps: int,
+        seed: int,
+        out: Path,
+        lanes: int = 64,
     ) -> TrainConfig:
         """A training run on the part before the embargo."""
         return TrainConfig(
@@ -128,7 +134,9 @@ class Study:
             loaded = load_run(run)
             config = loaded.config
             if loaded.record.tape_digest == self.market.tape.digest and not self._same_cut(config):
-                raise EvaluationError(f"{run} was trained on this tape with another cut: it may have seen the test part")
+                raise EvaluationError(
+                    f"{run} was trained on this tape with another cut: it may have seen the test part"
+                )
             name = f"{config.algo}-{config.env}"
             entry = groups.setdefault((name, loaded.spec.digest), Entry((), loaded.spec, "trained", name))
             policies = (*entry.policies, ModelPolicy(loaded.model, name))

@@ -50,6 +50,18 @@ _DEPTH_SEQ: Final = 7  # update id of the last depth message
 _SCALARS: Final = 8
 
 
+class _Events(NamedTuple):
+    stamp: NDArray[np.int64]  # in the order that is compiled
+    exch_ns: NDArray[np.int64]
+    seq: NDArray[np.int64]
+    tick: NDArray[np.int64]
+    qty: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    side: NDArray[np.int8]
+    flags: NDArray[np.uint8]
+    level: NDArray[np.int32]  # level id, -1 for events that name none
+
+
 class _Rows(NamedTuple):
     ns: NDArray[np.int64]
     kind: NDArray[np.uint8]
@@ -93,11 +105,9 @@ def compile_book(events: NDArray[np.void], stamp: str, print_implied_depth: bool
     on_ask = is_level & (events["side"] == SELL)
     level_of[on_bid] = np.searchsorted(bids, events["price_ticks"][on_bid])
     level_of[on_ask] = np.searchsorted(asks, events["price_ticks"][on_ask]) + len(bids)
-    columns = [np.ascontiguousarray(events[name]) for name in (stamp, "exch_ns", "seq", "price_ticks", "qty_lots")]
-    small = [np.ascontiguousarray(events[name]) for name in ("kind", "side", "flags")]
-    rows, epoch_row, epoch_low, epoch_high = _run(
-        *columns, *small, level_of, level_tick, len(bids), print_implied_depth
-    )
+    names = (stamp, "exch_ns", "seq", "price_ticks", "qty_lots", "kind", "side", "flags")
+    columns = _Events(*(np.ascontiguousarray(events[name]) for name in names), level=level_of)
+    rows, epoch_row, epoch_low, epoch_high = _run(columns, level_tick, len(bids), print_implied_depth)
     touch_start, touch_row = index_touches(rows.level, len(level_tick))
     ladder_tick, ladder_qty, ladder_count = index_ladders(rows.level, rows.qty, level_tick, len(bids))
     parts = {name: getattr(rows, name) for name in _Rows._fields}
@@ -165,7 +175,7 @@ def _append(
     rows: _Rows, state: _State, ns: int, kind: int, side: int, tick: int, qty: int, prev: int, level: int
 ) -> int:
     scalars = state.scalars
-    row = scalars[_ROWS]
+    row = int(scalars[_ROWS])
     bid = scalars[_BID]
     ask = scalars[_ASK]
     rows.ns[row] = ns
@@ -383,19 +393,9 @@ def _end_snapshot(rows: _Rows, state: _State, ns: int, low: int, high: int) -> N
 
 @njit
 def _run(
-    stamps: NDArray[np.int64],
-    exch_ns: NDArray[np.int64],
-    seqs: NDArray[np.int64],
-    ticks: NDArray[np.int64],
-    qtys: NDArray[np.int64],
-    kinds: NDArray[np.uint8],
-    sides: NDArray[np.int8],
-    flags: NDArray[np.uint8],
-    level_of: NDArray[np.int32],
-    level_tick: NDArray[np.int64],
-    bid_levels: int,
-    implied: bool,
+    events: _Events, level_tick: NDArray[np.int64], bid_levels: int, implied: bool
 ) -> tuple[_Rows, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    stamps, exch_ns, seqs, ticks, qtys, kinds, sides, flags, level_of = events
     count = kinds.shape[0]
     levels = level_tick.shape[0]
     state = _State(

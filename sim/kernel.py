@@ -147,7 +147,7 @@ def submit(lanes: Lanes, i: int, side: int, tick: int, qty: int, tif: int) -> in
     lane["next_id"] += 1
     lane["submits"] += 1
     _request(lanes, i, slot, REQ_SUBMIT)
-    return order["id"]
+    return int(order["id"])
 
 
 @njit_inline

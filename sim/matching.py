@@ -104,7 +104,7 @@ def _left_of(book: Book, lanes: Lanes, i: int, level: int, cursor: int) -> int:
     entry = lanes.spent[i, k]
     entry["avail"] = _left_after(book, level, entry["avail"], entry["cursor"], cursor)
     entry["cursor"] = cursor
-    return entry["avail"]
+    return int(entry["avail"])
 
 
 @njit_lean

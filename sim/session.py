@@ -129,7 +129,7 @@ class Session:
         """
         count = self.lanes
         starts = np.broadcast_to(np.asarray(self.market.start_ns if start_ns is None else start_ns, np.int64), (count,))
-        seeds = np.asarray(seed).astype(np.uint64)
+        seeds: NDArray[Any] = np.asarray(seed).astype(np.uint64)
         if seeds.ndim == 0:
             seeds = seeds + np.arange(count, dtype=np.uint64)
         for i in range(count):
@@ -193,8 +193,9 @@ class Session:
 
     def orders(self, lane: int = 0) -> NDArray[np.void]:
         """ORDER_DTYPE[k]: a copy of the lane's orders that are not settled yet."""
-        orders = self.state.orders[lane]
-        return orders[orders["state"] != FREE].copy()
+        orders: NDArray[np.void] = self.state.orders[lane]
+        unsettled: NDArray[np.void] = orders[orders["state"] != FREE].copy()
+        return unsettled
 
     def account(self, lane: int = 0) -> Account:
         """The lane's account, marked at the local mid."""

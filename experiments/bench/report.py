@@ -17,7 +17,7 @@ from lobgym.sim.tape import Tape
 
 __all__ = ["BENCHES", "BenchRow", "find_recording", "row_of", "run_bench"]
 
-BENCHES: Final = {"step": "lobgym.experiments.bench.step", "decision": "lobgym.experiments.bench.decision"}
+BENCHES: Final = {"step": "lobgym.experiments.bench.step"}
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -97,4 +97,3 @@ def run_bench(name: str, cases: list[str] | None = None) -> Iterator[BenchRow]:
     if unknown:
         raise LobgymError(f"bench {name} has no case {unknown[0]!r}; known: {', '.join(module.CASES)}")
     yield from module.run(list(cases or module.CASES))
-

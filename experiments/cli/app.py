@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 import lobgym
-from lobgym.experiments.cli import research, service, tapes
+from lobgym.experiments.cli import service, tapes
 from lobgym.experiments.cli.console import fail
+from lobgym.experiments.cli.research import add_to as add_research
 from lobgym.sim.errors import LobgymError
 
 __all__ = ["app", "main"]
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(tapes.app, name="tape")
-research.add_to(app)
+add_research(app)
 service.add_to(app)
 
 

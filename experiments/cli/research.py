@@ -88,8 +88,8 @@ def export(
         return
     parity = result.parity
     console.print(
-        f"{parity.observations:,} observations ({parity.extremes} made up): {parity.flips} decisions differ, raw outputs "
-        f"within {parity.raw_difference_max:.1e}, {parity.distinct_actions} distinct actions, margin at least "
+        f"{parity.observations:,} observations ({parity.extremes} made up): {parity.flips} decisions differ, raw "
+        f"outputs within {parity.raw_difference_max:.1e}, {parity.distinct_actions} distinct actions, margin at least "
         f"{parity.margin_min:.1e}",
         highlight=False,
     )
@@ -104,7 +104,7 @@ def leaderboard(
     bundle: Annotated[list[Path] | None, typer.Option("--bundle", help="A bundle; repeat it for more.")] = None,
     seeds: Annotated[int, typer.Option(min=5, help="Seeds that fix the episodes; intervals are over them.")] = 5,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes a seed.")] = 8,
-    out: Annotated[Path, typer.Option("--out", help="Folder for leaderboard.json and index.html.")] = Path("runs/board"),
+    out: Annotated[Path, typer.Option("--out", help="Folder of leaderboard.json and index.html.")] = Path("runs/board"),
     as_json: JsonFlag = False,
 ) -> None:
     """Compare policies on the part of a tape that no training sees. The fixed policies always take part."""
