@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.jit import njit_inline, njit_lean
+from lobgym.sim.jit import njit_inline
 from lobgym.sim.params import SimParams
 from lobgym.sim.records import (
     ERR_FILLS_FULL,

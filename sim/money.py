@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from lobgym.sim.jit import njit_inline, njit_lean
+from lobgym.sim.jit import njit_inline
 
 __all__ = ["MONEY_MAX", "Economics", "cash_of", "fee_of", "fits", "mark_value"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from lobgym.sim.jit import njit_inline, njit_lean
+from lobgym.sim.jit import njit_inline
 
 __all__ = ["FRONT_BITS", "after_depth", "after_print", "available"]
 
@@ -36,13 +36,12 @@ def after_depth(front: int, prev: int, new: int, printed: int, power: int) -> in
     What disappeared without a print was cancelled, before or behind the order: behind with probability
     1 - (front / prev)^power (the form is hftbacktest's PowerProbQueueModel3; sources disagree on the power, so it is a
     parameter). The expected loss is taken off the front, never more than lies behind, and rounded against the order.
+    A front greater than `prev` is one that a reset of the book left standing: only `new` bounds it.
     """
     limit = new << FRONT_BITS
     cancelled = prev - new - printed
     total = prev << FRONT_BITS
-    if front > total:
-        front = total
-    if cancelled > 0 and front > 0:
+    if cancelled > 0 and 0 < front <= total:
         share = float(front) / float(total)
         before = share
         for _ in range(power - 1):
