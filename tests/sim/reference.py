@@ -43,7 +43,7 @@ class Evidence(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A level went from `prev` to `new`. `void`: the feed declared the book void, or restates it after that."""
+    """A level went from `prev` to `new`, or was named once more. `void`: because of a clear."""
 
     side: int
     tick: int
@@ -78,7 +78,7 @@ class RefBook:
     corrected: dict[int, set[int]] = field(default_factory=lambda: {s: set() for s in SIDES})
     set_since_clear: dict[int, set[int]] = field(default_factory=lambda: {s: set() for s in SIDES})
     snapshot_range: tuple[int, int] | None = None
-    depth_id: int | None = None
+    depth_id: int = 0  # greatest update id of a depth message since the last clear; 0 is no id
     place: int = 0
 
     # -- what can be asked --
@@ -114,7 +114,7 @@ class RefBook:
             self.place += 1
             stamp, _, seq, tick, lots, kind, side, _ = row
             if kind == rec.DEPTH or kind == rec.SNAPSHOT:
-                out += self._depth(side, tick, lots, stamp, seq, void=kind == rec.SNAPSHOT)
+                out += self._depth(side, tick, lots, stamp, seq)
             elif kind == rec.TRADE:
                 out.append(Print(side, tick, lots))
                 if self.implied:
@@ -127,13 +127,13 @@ class RefBook:
         if rec.DEPTH in kinds:
             out += self._end_of_depth(last.exch_ns, last.seq)
         if rec.SNAPSHOT in kinds:
-            self.depth_id = last.seq
+            self.depth_id = max(self.depth_id, last.seq)
             out += self._end_of_snapshot(rows, before)
         out += self._uncross()
         out.append(MessageEnd())
         return out
 
-    def _set(self, side: int, tick: int, lots: int, evidence: Evidence, correct: bool, void: bool = False) -> Iterator[Change]:
+    def _set(self, side: int, tick: int, lots: int, evidence: Evidence, correct: bool) -> Iterator[Change]:
         prev = self.qty(side, tick)
         self.evidence[side][tick] = evidence
         self.set_since_clear[side].add(tick)
@@ -143,9 +143,9 @@ class RefBook:
         else:
             self.effective[side].pop(tick, None)
         if lots != prev:
-            yield Change(side, tick, prev, lots, void)
+            yield Change(side, tick, prev, lots, void=False)
 
-    def _depth(self, side: int, tick: int, lots: int, stamp: int, update_id: int, void: bool) -> Iterator[Change]:
+    def _depth(self, side: int, tick: int, lots: int, stamp: int, update_id: int) -> Iterator[Change]:
         # 1.1
         self.set_since_clear[side].add(tick)
         self.shown[side][tick] = lots
@@ -153,11 +153,14 @@ class RefBook:
             newest = self.evidence[side][tick]
             if newest.stamp > stamp or (newest.quote_id is not None and newest.quote_id > update_id):
                 return
-        yield from self._set(side, tick, lots, Evidence(stamp, self.place), correct=False, void=void)
+        prev = self.qty(side, tick)
+        yield from self._set(side, tick, lots, Evidence(stamp, self.place), correct=False)
+        if lots == prev:
+            yield Change(side, tick, lots, lots, void=False)
 
     def _end_of_depth(self, stamp: int, update_id: int) -> Iterator[Change]:
         # 1.2
-        self.depth_id = update_id
+        self.depth_id = max(self.depth_id, update_id)
         for side in SIDES:
             for tick in sorted(self.corrected[side]):
                 why = self.evidence[side][tick]
@@ -186,9 +189,9 @@ class RefBook:
 
     def _quote(self, side: int, tick: int, lots: int, stamp: int, update_id: int) -> Iterator[Change]:
         # 1.4
-        if self.depth_id is not None and update_id <= self.depth_id:
+        if update_id and update_id <= self.depth_id:
             return
-        why = Evidence(stamp, self.place, quote_id=update_id)
+        why = Evidence(stamp, self.place, quote_id=update_id or None)
         for level in sorted(self.effective[side]):
             if worse(side, tick, level) and self.evidence[side][level].stamp <= stamp:
                 yield from self._set(side, level, 0, why, correct=True)
@@ -206,7 +209,7 @@ class RefBook:
                 yield Change(side, tick, lots, 0, void=True)
             self.shown[side], self.effective[side], self.evidence[side] = {}, {}, {}
             self.corrected[side], self.set_since_clear[side] = set(), set()
-        self.snapshot_range = None
+        self.snapshot_range, self.depth_id = None, 0
 
     def _end_of_snapshot(self, rows: list[Row], before: dict[int, set[int]]) -> Iterator[Change]:
         listed = {(row.side, row.tick) for row in rows if row.kind == rec.SNAPSHOT}
@@ -215,7 +218,7 @@ class RefBook:
         for side in SIDES:
             for tick in sorted(before[side]):
                 if min(ticks) <= tick <= max(ticks) and (side, tick) not in listed:
-                    yield Change(side, tick, 0, 0, void=True)
+                    yield Change(side, tick, 0, 0, void=False)
 
     def _uncross(self) -> Iterator[Change]:
         # 1.6
@@ -224,6 +227,7 @@ class RefBook:
             if bid is None or ask is None or bid < ask:
                 return
             of_bid, of_ask = self.evidence[rec.BUY][bid], self.evidence[rec.SELL][ask]
+            # Where both are of one message's end, the ask gives way.
             bid_is_older = (of_bid.stamp, of_bid.place) < (of_ask.stamp, of_ask.place)
             side, tick = (rec.BUY, bid) if bid_is_older else (rec.SELL, ask)
             newer = (of_ask if bid_is_older else of_bid)._replace(is_print=False)
@@ -498,14 +502,11 @@ class RefLane:
                 continue
             printed, order.printed = order.printed, 0
             if event.void:
-                # A clear says nothing about the queue; the snapshot bounds it by what it lists.
-                if event.new or not event.prev:
-                    order.front = min(order.front, event.new * UNIT)
                 continue
             cancelled = event.prev - event.new - printed
             if cancelled > 0:
                 order.front = self._after_cancels(order.front, event.prev, cancelled)
-            order.front = min(order.front, event.prev * UNIT, event.new * UNIT)
+            order.front = min(order.front, event.new * UNIT)
 
     def _after_cancels(self, front: int, prev: int, cancelled: int) -> int:
         ahead = Fraction(front, UNIT)
