@@ -106,7 +106,7 @@ def compile_book(events: NDArray[np.void], stamp: str, print_implied_depth: bool
     level_of[on_bid] = np.searchsorted(bids, events["price_ticks"][on_bid])
     level_of[on_ask] = np.searchsorted(asks, events["price_ticks"][on_ask]) + len(bids)
     names = (stamp, "exch_ns", "seq", "price_ticks", "qty_lots", "kind", "side", "flags")
-    columns = _Events(*(np.ascontiguousarray(events[name]) for name in names), level_of)
+    columns = _Events._make([*(np.ascontiguousarray(events[name]) for name in names), level_of])
     rows, epoch_row, epoch_low, epoch_high = _run(columns, level_tick, len(bids), print_implied_depth)
     touch_start, touch_row = index_touches(rows.level, len(level_tick))
     ladder_tick, ladder_qty, ladder_count = index_ladders(rows.level, rows.qty, level_tick, len(bids))
