@@ -199,7 +199,9 @@ def is_known(book: Book, side: int, tick: int, cursor: int) -> bool:
     if book.epoch_low[epoch] <= tick <= book.epoch_high[epoch]:
         return True
     level = find_level(book, side, tick)
-    return level >= 0 and last_touch(book, level, cursor) >= book.epoch_row[epoch]
+    row = last_touch(book, level, cursor) if level >= 0 else -1
+    # The rows by which the reset itself emptied the book tell nothing about it.
+    return row >= book.epoch_row[epoch] and (book.flags[row] & RESET) == 0
 
 
 @njit_lean
