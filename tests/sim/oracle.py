@@ -24,7 +24,7 @@ from tests.recordings import BINANCE
 from tests.sim.reference import RefBook, RefLane, messages_of
 
 # How many lines of each recording are imported: seconds to a minute of market.
-LINES = {name: 6000 for name in BINANCE}
+LINES = {name: 1500 for name in BINANCE}
 
 Message = tuple[int, int, Sequence[tuple[int, int, int, int, int]]]  # exch_ns, local_ns, (kind, side, tick, qty, seq)
 

@@ -1,0 +1,55 @@
+"""Hypothesis strategies: tiny tapes that try every quarrel between the rules, and scripts of orders."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from lobgym.sim import records as rec
+from lobgym.sim.instrument import SYNTH, Instrument
+from lobgym.sim.tape import Tape
+from tests.sim.oracle import Message, tape_of
+
+START_NS = 1000
+TICKS = 14  # prices run from 1 to this
+SIDES = st.sampled_from((rec.BUY, rec.SELL))
+
+_levels = st.tuples(SIDES, st.integers(1, TICKS), st.integers(0, 6))
+_kinds = st.sampled_from((rec.DEPTH, rec.DEPTH, rec.TRADE, rec.TRADE, rec.BBO, rec.BBO, rec.CLEAR, rec.MARK))
+# Equal stamps are the rule here; depth ids and quote ids wander around each other.
+_steps = st.tuples(
+    _kinds, st.sampled_from((0, 0, 0, 1, 4)), st.integers(0, 9), st.lists(_levels, min_size=1, max_size=4),
+    st.integers(-3, 6), st.booleans(),
+)  # fmt: skip
+
+
+def _message(kind: int, stamp: int, delay: int, levels: list[tuple[int, int, int]], seq: int, flag: bool) -> Message:
+    if kind == rec.DEPTH:
+        rows = [(kind, side, tick, qty, seq) for side, tick, qty in levels]
+    elif kind == rec.TRADE:
+        rows = [(kind, side, tick, qty + 1, seq) for side, tick, qty in levels[:2]]
+    elif kind == rec.BBO:
+        low, high = sorted((levels[0][1], levels[-1][1] + flag))
+        rows = [(kind, rec.BUY, low, levels[0][2], seq), (kind, rec.SELL, high, levels[-1][2], seq)]
+        rows = rows[: 1 + (len(levels) > 1)]
+    elif kind == rec.CLEAR:
+        rows = [(kind, 0, 0, 0, seq)]
+        if flag:
+            rows += [(rec.SNAPSHOT, side, tick, qty + 1, seq) for side, tick, qty in levels]
+    else:
+        rows = [(kind, 0, 0, 5, seq)]
+    return stamp, stamp + delay, rows
+
+
+@st.composite
+def tapes(draw: st.DrawFn, instrument: Instrument = SYNTH, messages_max: int = 25) -> Tape:
+    """A tape of up to `messages_max` messages behind a first book of two levels a side."""
+    first = [(rec.DEPTH, side, tick, 3, 10) for side, tick in ((1, 4), (1, 5), (-1, 9), (-1, 10))]
+    if draw(st.booleans()):
+        first = [(rec.CLEAR, 0, 0, 0, 10), *((rec.SNAPSHOT, *row[1:]) for row in first)]
+    out: list[Message] = [(START_NS, START_NS, first)]
+    stamp, seq = START_NS, 10
+    for kind, gap, delay, levels, ahead, flag in draw(st.lists(_steps, min_size=1, max_size=messages_max)):
+        stamp += gap
+        seq += flag
+        out.append(_message(kind, stamp, delay, levels, max(0, seq + ahead), flag))
+    return tape_of(out, instrument)
