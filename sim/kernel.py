@@ -118,7 +118,7 @@ def _request(lanes: Lanes, i: int, slot: int, kind: int) -> None:
     lane["request_tail"] += 1
 
 
-@njit_inline
+@njit_lean
 def submit(lanes: Lanes, i: int, side: int, tick: int, qty: int, tif: int) -> int:
     """Send an order now; return its id, or 0 if every order slot is in use. No risk check here."""
     lane = lanes.lane[i]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.jit import njit_inline
+from lobgym.sim.jit import njit_inline, njit_lean
 from lobgym.sim.params import SimParams
 from lobgym.sim.records import (
     ERR_FILLS_FULL,
@@ -59,7 +59,7 @@ def absorb(digest: np.uint64, value: int) -> np.uint64:
     return mix64(digest ^ mix64(np.uint64(np.int64(value))))
 
 
-@njit_inline
+@njit_lean
 def push_response(
     lanes: Lanes, i: int, slot: int, kind: int, exch_ns: int, tick: int, qty: int, cash: int, fee: int, maker: int,
     reason: int,

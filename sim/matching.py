@@ -34,7 +34,7 @@ _NO_TICK: Final = -1
 _LAST_ID: Final = 1 << 62  # behind every order of a price
 
 
-@njit_inline
+@njit_lean
 def _fill(econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, tick: int, qty: int, maker: int) -> None:
     """Trade `qty` lots of an order at `tick`: ledger, counters, answer."""
     lane = lanes.lane[i]
