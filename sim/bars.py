@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.book import MESSAGE_END, NO_ASK, NO_BID, Book, seek_forward
+from lobgym.sim.book import NO_ASK, NO_BID, Book, seek_forward
 from lobgym.sim.jit import njit_lean
 
 __all__ = ["BAR_NS", "NATR_BARS", "Bars", "compile_bars", "last_mid2", "marked_cursor_at", "natr_bps", "quoted_mid2"]
@@ -53,16 +53,14 @@ def compile_bars(local: Book, width_ns: int = BAR_NS) -> Bars:
     range_sum = np.zeros(size + 1, np.int64)
     quoted_sum = np.zeros(size + 1, np.int64)
     bars = Bars(origin, width_ns, close2, range_sum, quoted_sum, mark_ns, marks.astype(np.int64))
-    _fill(local.ns, local.flags, local.bid, local.ask, bars)
+    _fill(local.ns, local.bid, local.ask, bars)
     for array in (close2, range_sum, quoted_sum, bars.mark_cursor):
         array.setflags(write=False)
     return bars
 
 
 @njit_lean
-def _fill(
-    ns: NDArray[np.int64], flags: NDArray[np.uint8], bid: NDArray[np.int64], ask: NDArray[np.int64], bars: Bars
-) -> None:
+def _fill(ns: NDArray[np.int64], bid: NDArray[np.int64], ask: NDArray[np.int64], bars: Bars) -> None:
     close = 0
     row = 0
     for s in range(bars.close2.shape[0]):
@@ -70,7 +68,9 @@ def _fill(
         high = close
         low = close
         while row < ns.shape[0] and ns[row] < end_ns:
-            if flags[row] & MESSAGE_END and bid[row] != NO_BID and ask[row] != NO_ASK and bid[row] < ask[row]:
+            # Only what stands after the last row of a stamp can be observed.
+            observable = row + 1 == ns.shape[0] or ns[row + 1] != ns[row]
+            if observable and bid[row] != NO_BID and ask[row] != NO_ASK and bid[row] < ask[row]:
                 close = bid[row] + ask[row]
                 high = close if high == 0 else max(high, close)
                 low = close if low == 0 else min(low, close)
@@ -122,9 +122,9 @@ def last_mid2(local: Book, bars: Bars, cursor: int) -> int:
         return mid2
     bar = (local.ns[cursor - 1] - bars.origin_ns) // bars.width_ns
     start_ns = bars.origin_ns + bar * bars.width_ns
-    row = cursor - 1
+    row = cursor - 2
     while row >= 0 and local.ns[row] >= start_ns:
-        if local.flags[row] & MESSAGE_END:
+        if local.ns[row] != local.ns[row + 1]:
             mid2 = quoted_mid2(local, row + 1)
             if mid2 > 0:
                 return mid2
