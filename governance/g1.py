@@ -129,11 +129,14 @@ def _replayed(journal: Path, bundle: str | os.PathLike[str], tape: Path, number:
         result = replay(journal, Path(bundle), tape)
     except LobgymError as error:
         return Check(name, False, "it does", str(error))
-    return Check(name, result.ok and result.complete, "it does", _replay_outcome(result))
+    repeated = result.ok and result.complete and not result.notes
+    return Check(name, repeated, "it does", "it does" if repeated else _replay_outcome(result))
 
 
 def _replay_outcome(result: ReplayResult) -> str:
-    if result.ok:
-        return "it does" if result.complete else "it does, but the journal has no footer"
-    found = [*result.mismatches, *([str(result.first_difference)] if result.first_difference else [])]
-    return "; ".join(found) or f"hash {result.decision_hash}, journalled {result.journalled_hash}"
+    found = [*result.mismatches, *result.notes]
+    if result.first_difference is not None:
+        found.append(str(result.first_difference))
+    if not result.complete:
+        found.append("the journal has no footer")
+    return "; ".join(found)

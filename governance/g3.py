@@ -22,7 +22,8 @@ from typing import Final
 
 from lobgym.governance.result import Check, GateResult, at_least, at_most
 from lobgym.runtime.bundle import LoadedBundle, load_bundle
-from lobgym.runtime.engine import PaperRun, RunPlan, Totals, plan_run
+from lobgym.runtime.engine import PaperRun, RunPlan, plan_run
+from lobgym.runtime.totals import Totals
 from lobgym.sim.book import best_ask, best_bid, cursor_at
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import LobgymError

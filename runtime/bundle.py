@@ -12,15 +12,13 @@ accidents and edits of single files; somebody who rewrites the whole folder is s
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import os
 import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,6 +27,7 @@ from numpy.typing import NDArray
 import lobgym
 from lobgym.runtime.canonical import pretty_json, sha256_hex, sim_source_sha256, sync_folder, write_durable
 from lobgym.runtime.errors import BundleError, GateError
+from lobgym.runtime.golden import check_golden, pack
 from lobgym.runtime.manifest import (
     CERTIFICATE_FILE,
     FORMAT,
@@ -47,9 +46,7 @@ from lobgym.runtime.policy import OnnxPolicy
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import LobgymError
 
-__all__ = ["GOLDEN_TOLERANCE", "POLICY_FILE", "LoadedBundle", "load_bundle", "write_bundle"]
-
-GOLDEN_TOLERANCE: Final = 1e-5
+__all__ = ["POLICY_FILE", "LoadedBundle", "load_bundle", "write_bundle"]
 
 T = TypeVar("T")
 
@@ -109,9 +106,9 @@ def write_bundle(
     codes = np.stack([policy.decode(row) for row in raw])
     stated_raw = raw if golden_raw is None else np.ascontiguousarray(golden_raw, dtype=np.float32)
     stated_codes = codes if golden_codes is None else np.asarray(golden_codes).reshape(codes.shape)
-    golden = Golden(len(raw), _pack(observations), _pack(stated_raw), [[int(c) for c in row] for row in stated_codes])
+    golden = Golden(len(raw), pack(observations), pack(stated_raw), [[int(c) for c in row] for row in stated_codes])
     manifest = _manifest(target.name, onnx_bytes, spec, meta, golden)
-    _check_golden(manifest, policy)
+    check_golden(manifest, policy)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -193,7 +190,7 @@ def load_bundle(path: str | Path, allow_ungated: bool = False, tolerate_mismatch
         _require_certificate(folder, policy_sha256, manifest_sha256)
     policy = OnnxPolicy(policy_bytes, spec)
     try:
-        _check_golden(manifest, policy)
+        check_golden(manifest, policy)
     except BundleError as error:
         refuse(str(error))
     return LoadedBundle(folder, manifest, manifest_sha256, policy_sha256, spec, policy, gated, tuple(problems))
@@ -259,41 +256,3 @@ def _certificate_problem(folder: Path, policy_sha256: str, manifest_sha256: str)
     if certificate.sim_source_sha256 != sim_source_sha256():
         return "the gates ran on another version of the simulator"
     return ""
-
-
-def _pack(values: NDArray[np.float32]) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()
-
-
-def _unpack(text: str, rows: int, what: str) -> NDArray[np.float32]:
-    with contextlib.suppress(ValueError):
-        values = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4")
-        if 1 <= rows <= GOLDEN_ROWS_MAX and len(values):
-            return values.reshape(rows, -1).astype(np.float32)
-    raise BundleError(f"the golden {what} of the manifest are malformed")
-
-
-def _check_golden(manifest: Manifest, policy: OnnxPolicy) -> None:
-    """The network must give the manifest's codes exactly and its raw outputs within `GOLDEN_TOLERANCE`."""
-    golden = manifest.golden
-    observations = _unpack(golden.observations, golden.rows, "observations")
-    stated = _unpack(golden.raw, golden.rows, "raw outputs")
-    if observations.shape[1] != policy.inputs or stated.shape[1] != policy.outputs or len(golden.codes) != golden.rows:
-        raise BundleError(
-            f"golden vectors of shape {observations.shape} -> {stated.shape} do not fit a policy of "
-            f"{policy.inputs} -> {policy.outputs}"
-        )
-    for row in range(golden.rows):
-        raw = policy.infer(observations[row])
-        if not (np.isfinite(observations[row]).all() and np.isfinite(raw).all() and np.isfinite(stated[row]).all()):
-            raise BundleError(
-                f"golden vector {row}: observations and raw outputs must be finite, the policy gives {raw}"
-            )
-        difference = float(np.max(np.abs(raw - stated[row])))
-        if not difference <= GOLDEN_TOLERANCE:
-            raise BundleError(
-                f"golden vector {row}: raw outputs differ by {difference:.3g}, at most {GOLDEN_TOLERANCE}"
-            )
-        codes = [int(code) for code in policy.decode(raw)]
-        if codes != golden.codes[row]:
-            raise BundleError(f"golden vector {row}: expected the codes {golden.codes[row]}, the policy gives {codes}")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from lobgym.runtime.bundle import LoadedBundle, load_bundle
-from lobgym.runtime.engine import DECISION, OUTCOME, PaperRun, Record, Totals, plan_run
+from lobgym.runtime.engine import DECISION, OUTCOME, PaperRun, Record, plan_run
 from lobgym.runtime.errors import ResumeError
 from lobgym.runtime.journal import DEFAULT_SYNC, Journal, JournalRecord
+from lobgym.runtime.totals import Totals
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape, open_tape

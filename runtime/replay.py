@@ -27,9 +27,9 @@ _INPUTS = {
     "policy_sha256": "the bundle's policy",
     "manifest_sha256": "the bundle's manifest",
     "tape_digest": "the tape",
-    "sim_source_sha256": "the simulator's source",
 }
-_FOLLOWS = frozenset({"run", "session", "id", "policy_name", *_INPUTS, *NOT_COMPARED})
+_SOURCE = "sim_source_sha256"
+_FOLLOWS = frozenset({"run", "session", "id", "policy_name", _SOURCE, *_INPUTS, *NOT_COMPARED})
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,11 @@ class ReplayResult:
     """The outcome of a replay.
 
     Attributes:
-        ok: the inputs are those of the run record, and every record came out again.
+        ok: policy and tape are those of the run record, and every record came out again.
         decisions: how many decisions were compared.
         first_difference: the first record that differs, or None.
         mismatches: inputs that are not those of the run record, as sentences.
+        notes: what is different and need not be: another version of the simulator's source.
         complete: the journal has its footer; without one, the run was interrupted or its end was cut off.
         decision_hash: of the replay. Equal to `journalled_hash` if all is equal.
     """
@@ -66,6 +67,7 @@ class ReplayResult:
     complete: bool
     decision_hash: str
     journalled_hash: str
+    notes: tuple[str, ...] = ()
 
 
 def replay(
@@ -103,7 +105,10 @@ def replay(
     ) + tuple(run.bundle.problems)
     found = _compare(records, run)
     ok = found is None and not mismatches
-    return ReplayResult(ok, run.totals.decisions, found, mismatches, complete, run.trace, stated)
+    notes = (
+        () if header.get(_SOURCE) == run.header[_SOURCE] else ("the run was made by another version of the simulator",)
+    )
+    return ReplayResult(ok, run.totals.decisions, found, mismatches, complete, run.trace, stated, notes)
 
 
 def _run_again(

@@ -13,8 +13,10 @@ from lobgym.governance.g0 import GAPS_MAX, _rows, gate_g0
 from lobgym.governance.rebuild import NO_TICK, rebuild
 from lobgym.governance.result import GateResult
 from lobgym.sim import records as rec
+from lobgym.sim.importers import import_binance
 from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape
+from tests.recordings import BINANCE, FOLDER, missing
 
 Events = NDArray[np.void]
 
@@ -28,6 +30,15 @@ def test_a_synthetic_tape_is_sound(tape: Tape, tape_file: Path) -> None:
         result = gate_g0(one)
         assert result.passed, result.failures
         assert result.name == "G0"
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+@pytest.mark.parametrize("name", BINANCE)
+def test_recordings_are_sound(name: str) -> None:
+    result = gate_g0(import_binance(BINANCE[name].paths(FOLDER)))
+    assert result.passed, result.failures
+    compared = next(check.name for check in result.checks if check.name.startswith("best quotes"))
+    assert int(compared.split()[-2]) > 500, compared
 
 
 def test_the_rebuilt_book_is_the_markets(tape: Tape) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lobgym.governance.g3 import BASE, FEE, LATENCY, Limits, capital_of, gate_g3, rules, stressed
 from lobgym.governance.result import GateResult
-from lobgym.runtime.engine import Totals
+from lobgym.runtime.totals import Totals
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape

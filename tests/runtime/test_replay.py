@@ -94,6 +94,17 @@ def test_the_first_forged_record_is_named(
     assert f"decision {number}: {field}" in str(result.first_difference)
 
 
+def test_another_simulator_is_noted_and_judged_by_what_it_does(journal: Path, tape: Tape, tmp_path: Path) -> None:
+    def change(kind: str, body: dict[str, Any]) -> None:
+        if kind == "run":
+            body["sim_source_sha256"] = "0" * 64
+
+    forge(journal, change)
+    result = replay(journal, tmp_path / "target", tape)
+    assert result.ok
+    assert result.notes == ("the run was made by another version of the simulator",)
+
+
 def test_a_forged_footer_is_named(journal: Path, tape: Tape, tmp_path: Path) -> None:
     def change(kind: str, body: dict[str, Any]) -> None:
         if kind == FOOTER:
