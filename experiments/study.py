@@ -29,6 +29,7 @@ TEST_FRACTION: Final = 0.3
 EMBARGO_NS: Final = 60_000_000_000  # on long tapes; twice the longest look-back of any observation column
 EMBARGO_NS_MIN: Final = 30_000_000_000  # on short ones: the longest look-back
 HORIZON_MAX: Final = 240
+HORIZON_MIN: Final = 40
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Study:
         embargo = EMBARGO_NS if span >= 20 * EMBARGO_NS else EMBARGO_NS_MIN
         test = int(span * TEST_FRACTION)
         horizon = min(HORIZON_MAX, test // interval_ns // 2)
-        if horizon < 10 or span - test - embargo < horizon * interval_ns:
+        if horizon < HORIZON_MIN or span - test - embargo < horizon * interval_ns:
             raise EvaluationError(
                 f"tape {tape} lasts {span / 1e9:.0f} s: too short to cut into training, an embargo of "
                 f"{embargo / 1e9:.0f} s and testing at {interval_ns / 1e9:g} s a step; take a longer tape"

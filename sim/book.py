@@ -201,7 +201,7 @@ def is_known(book: Book, side: int, tick: int, cursor: int) -> bool:
     level = find_level(book, side, tick)
     row = last_touch(book, level, cursor) if level >= 0 else -1
     # The rows by which the reset itself emptied the book tell nothing about it.
-    return row >= book.epoch_row[epoch] and (book.flags[row] & RESET) == 0
+    return bool(row >= book.epoch_row[epoch] and (book.flags[row] & RESET) == 0)
 
 
 @njit_lean

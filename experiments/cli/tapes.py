@@ -78,6 +78,19 @@ def _show(tape: Tape, as_json: bool, done: str | None) -> None:
         console.print(done, highlight=False)
 
 
+def _plain(value: object) -> str:
+    """Provenance for a reader: nested data as lines, hashes shortened."""
+    if isinstance(value, dict):
+        return "\n".join(f"{key.replace('_', ' ')}: {_plain(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return "\n".join(_inline(one) if isinstance(one, dict) else _plain(one) for one in value) or "none"
+    return f"{value:,}" if isinstance(value, int) and abs(value) < 10**15 else str(value)
+
+
+def _inline(value: dict[str, object]) -> str:
+    return ", ".join(f"{key} {str(one)[:16] if key == 'sha256' else one}" for key, one in value.items())
+
+
 def _table(report: TapeReport) -> Table:
     table = Table(title=f"{report.venue} {report.symbol}", show_header=False, title_justify="left")
     table.add_column(style="bold")
@@ -106,7 +119,7 @@ def _table(report: TapeReport) -> Table:
             f"{report.raced_rows:,} rows overtaken",
         ),
     ]
-    rows += [(f"from: {key}", str(value)) for key, value in report.provenance.items()]
+    rows += [(key.replace("_", " "), _plain(value)) for key, value in report.provenance.items()]
     for key, value in rows:
         table.add_row(key, value)
     return table
