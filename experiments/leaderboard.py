@@ -15,7 +15,10 @@ from rich.table import Table
 
 import lobgym
 from lobgym.agents.baselines import available_baselines, make_baseline
+from lobgym.agents.export import export_policy
+from lobgym.agents.parity import OnnxPolicy
 from lobgym.agents.policy import Policy
+from lobgym.agents.runs import load_run
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import Evaluation, Evaluator
 from lobgym.experiments.report_html import render_page, write_text
@@ -32,6 +35,7 @@ __all__ = [
     "fixed_entries",
     "leaderboard_json",
     "render_table",
+    "trained_entry",
 ]
 
 SCHEMA: Final = "lobgym.leaderboard/1"
@@ -108,6 +112,25 @@ def fixed_entries(evaluator: Evaluator, specs: Sequence[DeskSpec]) -> list[Entry
         for name in available_baselines(spec.kind):
             entries.append(Entry((make_baseline(name, spec, mid_ticks),), spec, "fixed", name))
     return entries
+
+
+def trained_entry(folders: Sequence[str | Path], name: str | None = None) -> Entry:
+    """What was trained into one run folder, or one folder per seed, as an entry.
+
+    The policy that takes part is the exported one: what is ranked is what is served, and it decides the same in a
+    batch as alone, which torch does not promise.
+
+    Raises:
+        EvaluationError: runs of different desks; RunFolderError, ModelHashError: see `load_run`.
+    """
+    runs = [load_run(folder) for folder in folders]
+    if len({run.spec.digest for run in runs}) != 1:
+        raise EvaluationError(
+            f"expected runs of one desk, got {len({run.spec.digest for run in runs})} desks in {folders}"
+        )
+    label = name or runs[0].config.algo
+    policies = tuple(OnnxPolicy(export_policy(run.model), run.record.discrete, label) for run in runs)
+    return Entry(policies, runs[0].spec, "trained", label)
 
 
 def build_leaderboard(

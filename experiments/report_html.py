@@ -84,7 +84,7 @@ def _tiles(board: Mapping[str, Any], gates: Mapping[str, Any] | None) -> str:
     for kind, what in (("trained", "Best trained policy"), ("fixed", "Best fixed policy")):
         row = next((row for row in board["rows"] if row["kind"] == kind), None)
         if row is not None:
-            who = f"{row['policy']} on {row['env']}, {_range(row['pnl'])}"
+            who = f"{row['policy']} on {row['env']}, {_range(row['pnl']) if row['fills'] else 'never traded'}"
             tiles.append(_tile(what, _signed(row["pnl"]["mean"]), board["currency"], who))
     lead = board.get("lead")
     if lead:
@@ -172,7 +172,8 @@ def _episodes(board: Mapping[str, Any], traces: Sequence[Mapping[str, Any]]) -> 
         line_chart(inventory, label="inventory over time", size=(1080, 190), zero_line=True),
     ]
     for trace in traces:
-        parts.append(f"<h3>Mid price and fills of {_text(trace['policy'])} ({_text(trace['env'])})</h3>{_FILL_LEGEND}")
+        legend = _FILL_LEGEND if trace["fills"] else '<p class="note">It had no fill in this episode.</p>'
+        parts.append(f"<h3>Mid price and fills of {_text(trace['policy'])} ({_text(trace['env'])})</h3>{legend}")
         price = Series("mid", "price", trace["time_s"], trace["price"])
         marks = [_marks(trace["fills"], side) for side in (1, -1)]
         parts.append(

@@ -12,11 +12,20 @@ import pytest
 from rich.console import Console
 
 from lobgym.agents.baselines import RandomCodes, StaticGrid, make_baseline
+from lobgym.agents.config import PpoSettings, TrainConfig
 from lobgym.agents.policy import Policy
+from lobgym.agents.train import train
 from lobgym.envs import HorizonError
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import EvalConfig, Evaluator
-from lobgym.experiments.leaderboard import Entry, Leaderboard, build_leaderboard, leaderboard_json, render_table
+from lobgym.experiments.leaderboard import (
+    Entry,
+    Leaderboard,
+    build_leaderboard,
+    leaderboard_json,
+    render_table,
+    trained_entry,
+)
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
@@ -190,3 +199,27 @@ def test_the_terminal_table(board: Leaderboard) -> None:
     text = console.export_text()
     for one in board.evaluations:
         assert one.policy in text
+
+
+def test_a_run_folder_takes_part_with_its_exported_policy(evaluator: Evaluator, tmp_path: Path) -> None:
+    """Untrained networks will do: one run per seed, judged at the desk that they were trained at."""
+    config = TrainConfig(
+        tape="synth?minutes=2",
+        total_steps=16,
+        num_envs=2,
+        horizon=10,
+        hidden=(8,),
+        embargo_ns=0,
+        ppo=PpoSettings(rollout_steps=8, batch_size=16, epochs=1),
+    )
+    folders = [train(config.replace(seed=seed, out=str(tmp_path / str(seed)))).folder for seed in range(5)]
+    entry = trained_entry(folders, "ppo")
+    result = evaluator.run(entry.policies, entry.spec, entry.kind, entry.name)
+    assert (result.policy, result.kind, len(entry.policies)) == ("ppo", "trained", 5)
+    one = trained_entry(folders[:1])
+    assert evaluator.run(one.policies, one.spec, one.kind).per_seed[0] == result.per_seed[0]
+    other = train(config.replace(desk={"order_lots": 1}, out=str(tmp_path / "other"))).folder
+    with pytest.raises(EvaluationError, match="2 desks"):
+        trained_entry([folders[0], other])
+    with pytest.raises(EvaluationError, match="0 desks"):
+        trained_entry([])
