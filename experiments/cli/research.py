@@ -79,9 +79,8 @@ def export(
     """Export a trained policy as an ONNX bundle, after proving that it decides as the model does."""
     from lobgym.experiments.export import export_run
 
-    if not as_json:
-        notes.print("exporting, and comparing every decision on 20,000 observations ...", highlight=False)
-    result = export_run(run, out, name)
+    with notes.status("comparing every decision on 20,000 observations", spinner="line"):
+        result = export_run(run, out, name)
     data = {"bundle": str(result.bundle), "onnx_sha256": result.onnx_sha256, "parity": result.parity.to_json()}
     if as_json:
         print_json(data)

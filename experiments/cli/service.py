@@ -102,12 +102,13 @@ def replay(
                 "journalled_hash": result.journalled_hash,
                 "complete": result.complete,
                 "mismatches": list(result.mismatches),
+                "notes": list(result.notes),
                 "first_difference": difference,
             }
         )
     else:
-        for mismatch in result.mismatches:
-            console.print(f"[yellow]{mismatch}[/]", highlight=False)
+        for note in (*result.mismatches, *result.notes):
+            console.print(f"[yellow]{note}[/]", highlight=False)
         if difference is not None:
             console.print(f"[red]first difference:[/] {difference}", highlight=False)
         console.print(f"decisions compared  {result.decisions}", highlight=False)

@@ -40,9 +40,8 @@ def import_binance_command(
     from lobgym.sim.importers.binance import import_binance
 
     given = None if instrument is None else load_instrument(instrument)
-    if not as_json:
-        notes.print(f"reading {len(files)} file{'s' if len(files) > 1 else ''} ...", highlight=False)
-    tape = import_binance(files, given, int(base_latency_ms * 1e6))
+    with notes.status(f"reading {', '.join(file.name for file in files)}", spinner="line"):
+        tape = import_binance(files, given, int(base_latency_ms * 1e6))
     tape.save(out)
     _show(tape, as_json, f"wrote {out}")
 
