@@ -1,1 +1,51 @@
-"""Policies: written by hand, trained with stable-baselines3, exported to ONNX and proven equal to what was trained."""
+"""Policies: written by hand, trained with stable-baselines3, exported to ONNX and proven equal to what was trained.
+
+What needs torch is imported when it is first asked for, so that baselines cost nothing. Training itself is
+`lobgym.agents.train.train`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from lobgym.agents.baselines import available_baselines, make_baseline
+    from lobgym.agents.config import TrainConfig
+    from lobgym.agents.export import export_policy
+    from lobgym.agents.parity import OnnxPolicy, check_parity
+    from lobgym.agents.policy import ModelPolicy, Policy
+    from lobgym.agents.rollout import collect_observations
+    from lobgym.agents.runs import load_run
+
+__all__ = [
+    "ModelPolicy",
+    "OnnxPolicy",
+    "Policy",
+    "TrainConfig",
+    "available_baselines",
+    "check_parity",
+    "collect_observations",
+    "export_policy",
+    "load_run",
+    "make_baseline",
+]
+
+_HOMES: Final = {
+    "ModelPolicy": "policy",
+    "OnnxPolicy": "parity",
+    "Policy": "policy",
+    "TrainConfig": "config",
+    "available_baselines": "baselines",
+    "check_parity": "parity",
+    "collect_observations": "rollout",
+    "export_policy": "export",
+    "load_run": "runs",
+    "make_baseline": "baselines",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"lobgym.agents.{_HOMES[name]}"), name)
