@@ -24,6 +24,7 @@ __all__ = [
     "NO_ASK",
     "NO_BID",
     "RESET",
+    "ROW_CLEAR",
     "ROW_LEVEL",
     "ROW_PRINT",
     "Book",
@@ -41,6 +42,7 @@ __all__ = [
 
 ROW_LEVEL: Final = 1  # level (side, tick) goes from `prev` to `qty`
 ROW_PRINT: Final = 2  # `qty` lots traded at `tick`, aggressor `side`
+ROW_CLEAR: Final = 3  # the feed declared the book void; the rows that empty it follow, and there may be none
 
 MESSAGE_END: Final = 1  # last row of a message: the book is observable after it
 IMPLIED: Final = 2  # not in the feed: concluded from a print or a best quote, or the withdrawal of such a conclusion
@@ -64,7 +66,7 @@ class Book(NamedTuple):
     tick: NDArray[np.int64]  # [R]
     qty: NDArray[np.int64]  # [R]
     prev: NDArray[np.int64]  # [R] level rows: quantity before
-    level: NDArray[np.int32]  # [R] level id, -1 for prints
+    level: NDArray[np.int32]  # [R] level id, -1 for prints and clears
     bid: NDArray[np.int64]  # [R] best bid after the row, NO_BID
     ask: NDArray[np.int64]  # [R] best ask after the row, NO_ASK
     bid_qty: NDArray[np.int64]  # [R] lots at the best bid

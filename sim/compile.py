@@ -28,6 +28,7 @@ from lobgym.sim.book import (
     NO_ASK,
     NO_BID,
     RESET,
+    ROW_CLEAR,
     ROW_LEVEL,
     ROW_PRINT,
     Book,
@@ -454,7 +455,7 @@ def _run(
                 _print_implies(rows, state, ns, sides[e], ticks[e], qtys[e], exch_ns[e], e)
         elif kind == CLEAR:
             epoch += 1
-            epoch_row[epoch] = scalars[_ROWS]
+            epoch_row[epoch] = _append(rows, state, ns, ROW_CLEAR, 0, 0, 0, 0, -1)
             _clear(rows, state, ns)
         ends = (flags[e] & LAST) != 0 or e + 1 == count
         if kind == CLEAR and e + 1 < count and kinds[e + 1] == SNAPSHOT:
