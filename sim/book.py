@@ -177,7 +177,7 @@ def level_qty(book: Book, side: int, tick: int, cursor: int) -> int:
     return level_qty_by_id(book, level, cursor) if level >= 0 else 0
 
 
-@njit_lean
+@njit_inline
 def is_known(book: Book, side: int, tick: int, cursor: int) -> bool:
     """Whether the tape tells what stands at (side, tick): the snapshot covered it, or a message touched it since.
 
