@@ -204,7 +204,13 @@ def _arrive(book: Book, econ: Economics, lanes: Lanes, i: int, slot: int, ns: in
         push_response(lanes, i, slot, EXPIRED, ns, 0, 0, 0, 0, 0, NOTHING_TO_TAKE)
         return
     # What is left of an order that took rests alone at a price where nobody of its side stood.
-    order["front"] = 0 if takes else level_qty(book, side, tick, cursor) << FRONT_BITS
+    front = 0 if takes else level_qty(book, side, tick, cursor) << FRONT_BITS
+    # A reset of the book may have left an older own order here with a front that nothing displays any more.
+    for other in range(lane["slot_count"]):
+        rival = lanes.orders[i, other]
+        if rival["state"] == LIVE and rival["side"] == side and rival["tick"] == tick:
+            front = max(front, rival["front"])
+    order["front"] = front
     order["state"] = LIVE
     lane["live_orders"] += 1
     push_response(lanes, i, slot, ACK, ns, 0, 0, 0, 0, 0, 0)
