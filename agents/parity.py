@@ -77,7 +77,7 @@ class ParityReport:
         margin_min: smallest distance of a decision to another one: to a bin's edge (Box), or between the best and
             the second best value (Discrete).
         margin_p01: its 1st percentile.
-        distinct_actions: different code vectors seen.
+        distinct_actions: different code vectors seen, on observations met and made up.
     """
 
     observations: int
@@ -156,7 +156,7 @@ def check_parity(
     differs = np.any(codes.reshape(len(rows), -1) != expected_codes.reshape(len(rows), -1), axis=1)
     margins = _choice_margins(raw) if discrete else _bin_margins(raw, action_spec)
     flips, difference = int(differs.sum()), float(np.abs(raw - expected_raw).max())
-    distinct = len(np.unique(codes.reshape(len(rows), -1)[: len(met)], axis=0))
+    distinct = len(np.unique(codes.reshape(len(rows), -1), axis=0))
     problems = _problems(len(met), observations_min, flips, difference, distinct)
     return ParityReport(
         observations=len(rows),

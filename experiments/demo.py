@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from lobgym.agents.errors import ExportError
 from lobgym.agents.train import train
 from lobgym.experiments.errors import ExperimentError
 from lobgym.experiments.export import ExportResult, export_run
@@ -79,7 +80,7 @@ def run_demo(tape: str, out: Path, plan: DemoPlan, reporter: Reporter, command: 
     runs = _train_all(study, folder, plan, reporter, commit)
 
     reporter.stage("export to ONNX")
-    export = export_run(runs[0], folder / "bundle", "ppo-grid")
+    export = _export_first(runs[: plan.seeds], folder / "bundle", reporter)
     parity = export.parity
     reporter.line(
         f"{parity.observations:,} observations: {parity.flips} decisions differ, raw outputs within "
@@ -126,6 +127,20 @@ def _train_all(study: Study, folder: Path, plan: DemoPlan, reporter: Reporter, c
             reporter.line(f"seed {seed}: {result.record.steps:,} steps, {result.record.steps_per_second:,.0f} a second")
             runs.append(result.folder)
     return runs
+
+
+def _export_first(runs: Sequence[Path], out: Path, reporter: Reporter) -> ExportResult:
+    """The first run whose export decides exactly as its model.
+
+    A continuous action that lies within float noise of a bin's edge may decode to the next bin; such a model is not
+    exported, and it is said so.
+    """
+    for run in runs[:-1]:
+        try:
+            return export_run(run, out, "ppo-grid")
+        except ExportError as error:
+            reporter.line(f"{run.name}: {error}")
+    return export_run(runs[-1], out, "ppo-grid")
 
 
 def _replay_elsewhere(journal: Path, bundle: Path, study: Study, folder: Path) -> bool:

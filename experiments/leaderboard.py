@@ -40,6 +40,7 @@ __all__ = [
 
 SCHEMA: Final = "lobgym.leaderboard/1"
 SEEDS_MIN: Final = 5
+WIDE: Final = 120  # characters that the whole table needs
 LEVEL: Final = 0.95
 JSON_FILE: Final = "leaderboard.json"
 PAGE_FILE: Final = "index.html"
@@ -198,35 +199,41 @@ def leaderboard_json(board: Leaderboard) -> dict[str, Any]:
     }
 
 
-def render_table(board: Leaderboard) -> Table:
-    """The board for a terminal."""
+def render_table(board: Leaderboard, width: int = 160) -> Table:
+    """The board for a terminal of `width` characters; on a narrow one only the columns that decide."""
     data = leaderboard_json(board)
-    table = Table(
-        title=f"PnL per episode, {data['currency']}, {len(data['seeds'])} seeds, {data['level']:.0%} interval"
-    )
-    table.add_column("policy")
-    table.add_column("env")
-    for head in ("PnL", "interval", "bps", "drawdown", "fill rate", "to fill, ms", "|inventory|", "turnover", "fees"):
-        table.add_column(head, justify="right")
     rows = data["rows"]
     decimals = shared_decimals(row["pnl"]["mean"] for row in rows)
+    columns: list[tuple[str, bool, Callable[[dict[str, Any]], str]]] = [
+        ("PnL", True, lambda row: format_fixed(row["pnl"]["mean"], decimals, sign=True)),
+        ("interval", True, lambda row: _between(row["pnl"]["low"], row["pnl"]["high"], decimals)),
+        ("bps", True, lambda row: _cell(row["pnl_bps"], 2)),
+        ("drawdown", False, lambda row: _cell(row["max_drawdown"], decimals)),
+        ("fill rate", False, lambda row: "–" if row["fill_rate"] is None else f"{row['fill_rate']:.1%}"),
+        ("to fill, ms", False, lambda row: _cell(row["time_to_fill_ms"], 0)),
+        ("|inventory|", False, lambda row: _cell(row["mean_abs_inventory"], 4)),
+        ("turnover", False, lambda row: _cell(row["turnover"], 0)),
+        ("fees", True, lambda row: _cell(row["fees"], decimals)),
+    ]
+    shown = [column for column in columns if column[1] or width >= WIDE]
+    table = Table(
+        title=f"PnL per episode, {data['currency']}, {len(data['seeds'])} seeds, {data['level']:.0%} interval",
+        caption=None
+        if len(shown) == len(columns)
+        else f"more columns on the page, and in a terminal of {WIDE} characters",
+    )
+    for head in ("policy", "env"):
+        table.add_column(head, no_wrap=True)
+    for head, _, _ in shown:
+        table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
-        pnl = row["pnl"]
-        table.add_row(
-            row["policy"],
-            row["env"],
-            format_fixed(pnl["mean"], decimals, sign=True),
-            f"{format_fixed(pnl['low'], decimals, sign=True)} .. {format_fixed(pnl['high'], decimals, sign=True)}",
-            _cell(row["pnl_bps"], 2),
-            _cell(row["max_drawdown"], decimals),
-            "–" if row["fill_rate"] is None else f"{row['fill_rate']:.1%}",
-            _cell(row["time_to_fill_ms"], 0),
-            _cell(row["mean_abs_inventory"], 4),
-            _cell(row["turnover"], 0),
-            _cell(row["fees"], decimals),
-            style="bold" if row["kind"] == "trained" else None,
-        )
+        style = "bold" if row["kind"] == "trained" else None
+        table.add_row(row["policy"], row["env"], *(cell(row) for _, _, cell in shown), style=style)
     return table
+
+
+def _between(low: float, high: float, decimals: int) -> str:
+    return f"{format_fixed(low, decimals, sign=True)} .. {format_fixed(high, decimals, sign=True)}"
 
 
 def _row(rank: int, one: Evaluation, interval: Interval) -> dict[str, Any]:

@@ -7,18 +7,17 @@ cut sensibly; they are recorded with the results.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from lobgym.agents.config import TrainConfig
 from lobgym.agents.parity import OnnxPolicy
-from lobgym.agents.policy import ModelPolicy
 from lobgym.agents.runs import load_run
 from lobgym.envs.markets import market_for
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import EvalConfig, Evaluator
-from lobgym.experiments.leaderboard import Entry, Leaderboard, build_leaderboard
+from lobgym.experiments.leaderboard import Entry, Leaderboard, build_leaderboard, trained_entry
 from lobgym.runtime.bundle import POLICY_FILE, load_bundle
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
@@ -123,26 +122,21 @@ class Study:
         )
 
     def entries(self, runs: Sequence[Path], bundles: Sequence[Path] = ()) -> list[Entry]:
-        """What takes part: run folders, grouped by algorithm and desk, and bundles.
+        """What takes part: run folders, grouped by algorithm and environment, and bundles.
 
         Runs of one group are one policy trained with several seeds.
 
         Raises:
             EvaluationError: a run that was trained on this tape with other cuts, or a policy of another desk.
         """
-        groups: dict[tuple[str, str], Entry] = {}
+        groups: dict[str, list[Path]] = {}
         for run in runs:
             loaded = load_run(run)
             config = loaded.config
             if loaded.record.tape_digest == self.market.tape.digest and not self._same_cut(config):
-                raise EvaluationError(
-                    f"{run} was trained on this tape with another cut: it may have seen the test part"
-                )
-            name = f"{config.algo}-{config.env}"
-            entry = groups.setdefault((name, loaded.spec.digest), Entry((), loaded.spec, "trained", name))
-            policies = (*entry.policies, ModelPolicy(loaded.model, name))
-            groups[name, loaded.spec.digest] = replace(entry, policies=policies)
-        found = list(groups.values())
+                raise EvaluationError(f"{run} was trained on this tape, cut otherwise: it may have seen the test part")
+            groups.setdefault(f"{config.algo}-{config.env}", []).append(run)
+        found = [trained_entry(folders, name) for name, folders in groups.items()]
         for folder in bundles:
             bundle = load_bundle(folder, allow_ungated=True)
             policy = OnnxPolicy((folder / POLICY_FILE).read_bytes(), not bundle.spec.action.continuous)

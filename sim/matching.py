@@ -249,7 +249,7 @@ def _requeue(lanes: Lanes, i: int, slot: int, prev: int, new: int, power: int, r
     if not reset:
         order["front"] = max(floor, after_depth(order["front"], prev, new, order["since_print"], power))
     order["since_print"] = 0
-    return order["front"]
+    return int(order["front"])
 
 
 @njit_lean

@@ -52,8 +52,8 @@ _CAPACITY = {
 class Account:
     """A lane's account: integers in lots and in the instrument's money unit.
 
-    `equity` = cash - fees + position at the local mid, with the exchange's figures; the `view_` ones are what the lane
-    itself knows.
+    `equity` = cash - fees + position at the last two-sided local mid, with the exchange's figures; the `view_` ones
+    are what the lane itself knows.
     """
 
     position_lots: int
@@ -265,8 +265,13 @@ class Session:
         return self.market.local, int(row["local_cursor"])
 
     def _mid2(self, lane: int) -> int:
-        bid, ask = self.bests(lane)
-        return bid + ask if bid is not None and ask is not None else 0
+        """Twice the last two-sided mid that the lane has seen; 0 before the first."""
+        book, cursor = self._cursor(lane, False)
+        for row in range(cursor - 1, -1, -1):
+            observable = row == cursor - 1 or book.ns[row] != book.ns[row + 1]
+            if observable and book.bid_qty[row] > 0 and book.ask_qty[row] > 0:
+                return int(book.bid[row] + book.ask[row])
+        return 0
 
 
 def raise_lane_error(lanes: Lanes) -> None:

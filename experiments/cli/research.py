@@ -125,7 +125,7 @@ def leaderboard(
     if as_json:
         print_json(leaderboard_json(board))
         return
-    console.print(render_table(board))
+    console.print(render_table(board, console.width))
     console.print(f"page: {page}", highlight=False)
 
 
@@ -167,7 +167,7 @@ def demo(
     if as_json:
         print_json(summary(result))
         return
-    console.print(render_table(result.board))
+    console.print(render_table(result.board, console.width))
     console.print(f"gate report   {result.export.bundle / 'gates.md'}", highlight=False)
     console.print(f"journal       {result.folder / 'paper.jsonl'}", highlight=False)
     console.print(f"page          {result.page}", highlight=False)
