@@ -57,7 +57,7 @@ $(BIN)/python:
 $(STAMP_ALL): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "==> $(VENV): $(TORCH) (the largest part, by far)"
 	@$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	@echo "==> $(VENV): lobgym with its runtime, training and report extras"
+	@echo "==> $(VENV): lobgym with its runtime and training extras"
 	@$(PIP) install -c constraints.txt -e '.[all]'
 	@touch $@
 

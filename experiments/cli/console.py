@@ -11,8 +11,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.status import Status
 
-__all__ = ["JsonFlag", "TapeOption", "console", "fail", "notes", "print_json", "progress_bar"]
+__all__ = ["JsonFlag", "TapeOption", "console", "fail", "notes", "print_json", "progress_bar", "working"]
 
 console = Console()
 notes = Console(stderr=True)
@@ -33,6 +34,11 @@ def fail(message: str, status: int = 1) -> NoReturn:
 def print_json(data: Any) -> None:
     """One JSON document on stdout, keys sorted, nothing that is not JSON."""
     print(json.dumps(data, sort_keys=True, allow_nan=False, default=str))
+
+
+def working(what: str) -> Status:
+    """A spinner on stderr while something takes a while; silent where stderr is no terminal."""
+    return notes.status(what, spinner="line")
 
 
 @contextmanager

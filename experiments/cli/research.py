@@ -6,15 +6,18 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
 
 from lobgym.experiments.bench.report import BENCHES, BenchRow, run_bench
-from lobgym.experiments.cli.console import JsonFlag, TapeOption, console, notes, print_json, progress_bar
+from lobgym.experiments.cli.console import JsonFlag, TapeOption, console, notes, print_json, progress_bar, working
 
 __all__ = ["add_to"]
+
+
+COMPILING: Final = "compiling the market (the first time on a machine also the kernels: a minute)"
 
 
 class Algo(StrEnum):
@@ -49,7 +52,9 @@ def train(
     from lobgym.experiments.source import commit_of_source
     from lobgym.experiments.study import Study
 
-    config = Study.of(tape).train_config(algo.value, env.value, steps, seed, out, lanes)
+    with working(COMPILING):
+        study = Study.of(tape)
+    config = study.train_config(algo.value, env.value, steps, seed, out, lanes)
     with progress_bar("steps", as_json) as progress:
         result = run_training(config, progress, commit_of_source())
     record = result.record
@@ -79,7 +84,7 @@ def export(
     """Export a trained policy as an ONNX bundle, after proving that it decides as the model does."""
     from lobgym.experiments.export import export_run
 
-    with notes.status("comparing every decision on 20,000 observations", spinner="line"):
+    with working("comparing every decision on 20,000 observations"):
         result = export_run(run, out, name)
     data = {"bundle": str(result.bundle), "onnx_sha256": result.onnx_sha256, "parity": result.parity.to_json()}
     if as_json:
@@ -111,8 +116,8 @@ def leaderboard(
     from lobgym.experiments.source import commit_of_source
     from lobgym.experiments.study import Study
 
-    study = Study.of(tape)
-    with notes.status("", spinner="line") as status:
+    with working(COMPILING) as status:
+        study = Study.of(tape)
         board = study.leaderboard(
             study.entries(run or [], bundle or []),
             command_line(),
@@ -141,7 +146,7 @@ def bench(
             sys.stdout.flush()
         return
     table = Table("case", "value", "unit", "range", "peer", "peer value", "ratio")
-    with notes.status("measuring ...", spinner="line"):
+    with working("measuring ..."):
         for row in run_bench(name, case):
             table.add_row(*_bench_cells(row))
     console.print(table)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lobgym.experiments.cli.console import JsonFlag, TapeOption, console, notes, print_json, progress_bar
+from lobgym.experiments.cli.console import JsonFlag, TapeOption, console, notes, print_json, progress_bar, working
 
 __all__ = ["add_to"]
 
@@ -21,7 +21,7 @@ def gate(bundle: BundleArgument, tape: TapeOption = "synth", as_json: JsonFlag =
     """
     from lobgym.governance import run_gates
 
-    with notes.status("gates", spinner="line") as status:
+    with working("gates") as status:
         report = run_gates(bundle, tape, progress=lambda text: status.update(text))
     if as_json:
         print(report.to_json().decode().rstrip())
@@ -41,6 +41,7 @@ def paper(
     journal: Annotated[Path, typer.Option("--journal", help="Where the journal goes.")] = Path("paper.jsonl"),
     shadow: Annotated[bool, typer.Option("--shadow", help="Run a bundle without passed gates.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was interrupted.")] = False,
+    start_ns: Annotated[int | None, typer.Option(help="When to begin, in ns; the tape's start by default.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="How many decisions; all that fit by default.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     sync: Annotated[
@@ -57,7 +58,7 @@ def paper(
 
     with progress_bar("decisions", as_json) as progress:
         result = run_paper(
-            bundle, tape, journal, steps=steps, seed=seed, resume=resume, allow_ungated=shadow, sync=sync,
+            bundle, tape, journal, start_ns, steps, seed, resume=resume, allow_ungated=shadow, sync=sync,
             progress=progress,
         )  # fmt: skip
     data = {

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from lobgym.experiments.cli.console import JsonFlag, console, notes, print_json
+from lobgym.experiments.cli.console import JsonFlag, console, print_json, working
 from lobgym.sim.instrument import load_instrument
 from lobgym.sim.tape import Tape, TapeReport, inspect, open_tape
 
@@ -40,7 +40,7 @@ def import_binance_command(
     from lobgym.sim.importers.binance import import_binance
 
     given = None if instrument is None else load_instrument(instrument)
-    with notes.status(f"reading {', '.join(file.name for file in files)}", spinner="line"):
+    with working(f"reading {', '.join(file.name for file in files)}"):
         tape = import_binance(files, given, int(base_latency_ms * 1e6))
     tape.save(out)
     _show(tape, as_json, f"wrote {out}")
@@ -52,7 +52,9 @@ def inspect_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Show what is on a tape: span, rows, rates, spread, gaps, digest, provenance."""
-    _show(open_tape(tape), as_json, None)
+    with working("reading"):
+        opened = open_tape(tape)
+    _show(opened, as_json, None)
 
 
 @app.command("make")
@@ -62,8 +64,9 @@ def make_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a generated tape to a file."""
-    tape = open_tape(name)
-    tape.save(out)
+    with working("generating"):
+        tape = open_tape(name)
+        tape.save(out)
     _show(tape, as_json, f"wrote {out}")
 
 
