@@ -53,3 +53,25 @@ def tapes(draw: st.DrawFn, instrument: Instrument = SYNTH, messages_max: int = 2
         seq += flag
         out.append(_message(kind, stamp, delay, levels, max(0, seq + ahead), flag))
     return tape_of(out, instrument)
+
+
+@st.composite
+def quiet_tapes(draw: st.DrawFn) -> Tape:
+    """Bids at 4 and 5 and asks at 9 and 10 whose quantities change, and prints; every message with its own stamp."""
+    levels = ((1, 4), (1, 5), (-1, 9), (-1, 10))
+    out: list[Message] = [(START_NS, START_NS, [(rec.CLEAR, 0, 0, 0, 1)] + [(4, s, t, 3, 1) for s, t in levels])]
+    some = st.tuples(st.booleans(), st.sampled_from(levels), SIDES, st.integers(1, TICKS), st.integers(1, 9))
+    for k, (is_print, level, side, tick, qty) in enumerate(draw(st.lists(some, min_size=1, max_size=25))):
+        row = (rec.TRADE, side, tick, qty, k) if is_print else (rec.DEPTH, *level, qty - 1, k + 2)
+        out.append((START_NS + 2 * k + 2, START_NS + 2 * k + 3, [row]))
+    return tape_of(out)
+
+
+def scripts(
+    ticks: tuple[int, int] = (3, 12), tifs: tuple[int, ...] = (rec.GTC, rec.GTX, rec.IOC)
+) -> st.SearchStrategy[list[tuple[int, int, int, int, int, bool]]]:
+    """Lists of (gap to the next order, side, tick, qty, tif, whether the order before is cancelled)."""
+    order = st.tuples(
+        st.integers(0, 3), SIDES, st.integers(*ticks), st.integers(1, 7), st.sampled_from(tifs), st.booleans()
+    )
+    return st.lists(order, min_size=3, max_size=25)

@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 
 from lobgym.sim import records as rec
 from lobgym.sim.book import MESSAGE_END, NO_ASK, NO_BID, cursor_at
@@ -56,6 +56,7 @@ def test_recordings(name: str, implied: bool, recordings_dir: Path, tmp_path_fac
 @settings(max_examples=250, deadline=None)
 @given(tapes())
 def test_adversarial_tapes(tape: Tape) -> None:
+    note(str(tape.events.tolist()))
     times = list(range(tape.start_ns - 1, tape.end_ns + 2))
     for implied in (True, False):
         compare_market(Market.compile(tape, implied), times)

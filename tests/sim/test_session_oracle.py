@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from lobgym.sim.instrument import SYNTH, find_instrument
@@ -53,7 +53,8 @@ def test_recording_from_the_middle(recordings_dir: Path, tmp_path_factory: pytes
     tape = recording("usdm-btc-0808", recordings_dir, tmp_path_factory.getbasetemp())
     market = Market.compile(tape)
     middle = (market.start_ns + market.end_ns) // 2
-    assert run_script(market, ROOMY, 5, lanes=1, steps=100, gap_ns=(market.end_ns - middle) // 120, start_ns=middle) > 20
+    gap_ns = (market.end_ns - middle) // 120
+    assert run_script(market, ROOMY, 5, lanes=1, steps=100, gap_ns=gap_ns, start_ns=middle) > 20
 
 
 SMALL = st.builds(
@@ -69,5 +70,6 @@ SMALL = st.builds(
 @settings(max_examples=250, deadline=None)
 @given(st.one_of(tapes(SYNTH), tapes(INVERSE), tapes(SYNTH, 60)), SMALL, st.booleans(), st.integers(0, 1 << 30))
 def test_adversarial_tapes(tape: Tape, params: SimParams, implied: bool, seed: int) -> None:
+    note(str(tape.events.tolist()))
     params = params.replace(print_implied_depth=implied)
     run_script(Market.compile(tape, implied), params, seed, lanes=2, steps=40, gap_ns=2)
