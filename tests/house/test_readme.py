@@ -1,7 +1,8 @@
-"""Goal: every command that the README shows exists as shown.
+"""Goal: what the README shows works as shown.
 
-Method: the lines of its ```bash blocks; make targets are looked up in the Makefile, lobgym commands and options in
-the command line's own tree. That they work is what the tests of each command say.
+Method: of the lines of its ```bash blocks, make targets are looked up in the Makefile, lobgym commands and options in
+the command line's own tree (that they work is what the tests of each command say). Its ```python blocks are run,
+each in a namespace of its own, warnings being errors.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ import shlex
 import pytest
 import typer
 
+from tests.house.pages import blocks
 from tests.project import ROOT
 
-OTHERS = {"git", "cd", "pip", "python", "python3"}
+OTHERS = {".", "git", "cd", "pip", "python", "python3"}
 FLAG_LIKE = re.compile(r"-[-\w]+")
 
 
 def commands(page: str) -> list[str]:
     """The commands in the bash blocks of a page, comments and prompts left out, continued lines joined."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
@@ -72,3 +73,15 @@ def test_it_begins_with_two_commands() -> None:
 def test_an_unknown_command_is_seen() -> None:
     with pytest.raises(AssertionError, match="has no command"):
         check_lobgym(["no-such-command"])
+
+
+@pytest.mark.parametrize("number", range(len(blocks(PAGE, "python"))))
+def test_python_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    block = blocks(PAGE, "python")[number]
+    exec(compile(block, f"README.md, python block {number}", "exec"), {"__name__": "readme"})
+    assert capsys.readouterr().out.strip()  # each shows something
+
+
+def test_there_is_python_to_run() -> None:
+    """Else the test above would pass by having nothing to do."""
+    assert len(blocks(PAGE, "python")) >= 3
