@@ -18,6 +18,7 @@ from lobgym.sim.errors import FeedError, InstrumentError
 from lobgym.sim.importers.binance_collect import VENUE_KINDS, Collector, symbol_of, venue_of
 from lobgym.sim.importers.binance_order import by_update_id, measure_clock, order_messages, tame_stamps
 from lobgym.sim.importers.binance_raw import file_sha256, read_messages
+from lobgym.sim.importers.binance_stamps import Prints, Quotes, bounds_by_prints, usual_latency
 from lobgym.sim.instrument import Instrument, find_instrument
 from lobgym.sim.tape import Tape
 
@@ -110,7 +111,8 @@ def _assemble(collector: Collector, sources: list[dict[str, Any]], base_latency_
     keep = np.array(collector.keep, dtype=bool)
     chain = by_update_id(kind, seq)
     chain = chain[keep[chain]]
-    stamp[chain], raised, held = tame_stamps(stamp[chain], local[chain] - base_latency_ns)
+    guess, shown, runs = _guess_stamps(collector, kind, stamp, local, chain, base_latency_ns)
+    stamp[chain], raised, held = tame_stamps(stamp[chain], guess)
     order = order_messages(kind, stamp, chain)
     early = local < stamp
     local = np.maximum(local, stamp)
@@ -129,12 +131,38 @@ def _assemble(collector: Collector, sources: list[dict[str, Any]], base_latency_
         "adjusted": {
             "exchange_stamps_raised_to_follow_update_ids": raised,
             "estimated_stamps_held_between_depth_stamps": held,
+            "runs_of_prints_seen_in_quotes_without_stamps": shown,
+            "runs_of_prints_looked_for_in_quotes_without_stamps": runs,
             "depth_seen_later_because_the_snapshot_came_later": int((late & keep).sum()),
             "receive_stamps_raised_because_the_clock_went_back": collector.clock_went_back,
             "receive_stamps_raised_to_the_exchange_stamp": int(early[order].sum()),
         },
     }
     return Tape(events, collector.instrument, provenance)
+
+
+def _guess_stamps(
+    collector: Collector, kind: Any, stamp: Any, local: Any, chain: Any, base_latency_ns: int
+) -> tuple[Any, int, int]:
+    """Exchange stamps that the messages of `chain` may have had, used where they have none.
+
+    Also how many runs of prints were found again in best quotes without stamps, and how many were looked for.
+    """
+    guess = local[chain] - usual_latency(stamp[chain], local[chain], base_latency_ns)
+    unstamped = np.flatnonzero((kind[chain] == rec.BBO) & (stamp[chain] == 0))
+    if not len(unstamped):
+        return guess, 0, 0
+    first, tick, qty = (np.array(column) for column in (collector.first_row, collector.rows_tick, collector.rows_qty))
+    bid = first[chain[unstamped]]
+    trades = np.flatnonzero(kind == rec.TRADE)
+    trades = trades[np.argsort(np.array(collector.seq)[trades], kind="stable")]
+    row = first[trades]
+    bounds = bounds_by_prints(
+        Prints(stamp[trades], np.array(collector.rows_side)[row], tick[row], qty[row]),
+        Quotes(local[chain[unstamped]], tick[bid], qty[bid], tick[bid + 1], qty[bid + 1]),
+    )
+    guess[unstamped] = np.maximum(np.minimum(guess[unstamped], bounds.high_ns), bounds.low_ns)
+    return guess, bounds.matched, bounds.runs
 
 
 def _dropped(collector: Collector, first: Any) -> dict[str, int]:

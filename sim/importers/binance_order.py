@@ -49,7 +49,7 @@ def tame_stamps(stamp_ns: Any, guess_ns: Any) -> tuple[Any, int, int]:
     """Stamps that never go back, for messages in order of update id.
 
     A stamp that goes back is raised to the newest before it; a missing one (0) becomes its guess, held between its
-    stamped neighbours. Returns the stamps, how many were raised, and how many guesses were held back.
+    stamped neighbours. Returns the stamps, how many were raised, and how many guesses were held.
     """
     known = stamp_ns > 0
     low = np.maximum.accumulate(np.where(known, stamp_ns, 0))
