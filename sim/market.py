@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
+
 from lobgym.sim.book import Book
 from lobgym.sim.compile import compile_book
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.money import Economics
+from lobgym.sim.queue import LOTS_MAX
+from lobgym.sim.records import BBO, DEPTH, SNAPSHOT, TRADE
 from lobgym.sim.tape import Tape
 
 __all__ = ["Market"]
@@ -51,8 +55,14 @@ class Market:
         """Compile a tape in both orders.
 
         Raises:
-            TapeFormatError: the tape never shows a bid and an ask at once.
+            TapeFormatError: the tape never shows a bid and an ask at once, or more lots than queues can count.
         """
+        lots = tape.events["qty_lots"][np.isin(tape.events["kind"], (DEPTH, SNAPSHOT, BBO, TRADE))]
+        if len(lots) and lots.max() >= LOTS_MAX:
+            raise TapeFormatError(
+                f"a row of this tape has {lots.max()} lots, a market counts fewer than {LOTS_MAX}: "
+                "give the instrument a coarser lot_size"
+            )
         exch = compile_book(tape.events, "exch_ns", print_implied_depth)
         local = compile_book(tape.events[tape.local_order()], "local_ns", print_implied_depth)
         starts = [_first_two_sided(book) for book in (exch, local)]

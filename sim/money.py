@@ -32,7 +32,8 @@ def fits(econ: Economics, tick: int, qty: int) -> bool:
     if tick <= 0 or qty < 0:
         return False
     if econ.is_inverse:
-        return float(qty) * (float(econ.inverse_scale) / float(tick) + 1.0) < float(MONEY_MAX)
+        # `cash_of` also multiplies the lots with a remainder below `tick`.
+        return float(qty) * max(float(econ.inverse_scale) / float(tick) + 1.0, float(tick)) < float(MONEY_MAX)
     return float(qty) * float(tick) * float(econ.money_per_tick_lot) < float(MONEY_MAX)
 
 

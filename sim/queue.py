@@ -11,9 +11,10 @@ from typing import Final
 
 from lobgym.sim.jit import njit_inline
 
-__all__ = ["FRONT_BITS", "after_depth", "after_print", "available"]
+__all__ = ["FRONT_BITS", "LOTS_MAX", "after_depth", "after_print", "available"]
 
 FRONT_BITS: Final = 20
+LOTS_MAX: Final = 1 << 42  # a tape's quantities stay below it, so that a front fits 64 bits
 
 
 @njit_inline

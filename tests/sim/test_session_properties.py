@@ -24,6 +24,7 @@ from lobgym.sim.errors import (
     ParamsError,
     SessionError,
     TapeExhaustedError,
+    TapeFormatError,
     TimeReversedError,
     UnknownOrderError,
 )
@@ -31,6 +32,7 @@ from lobgym.sim.instrument import SYNTH, find_instrument
 from lobgym.sim.market import Market
 from lobgym.sim.money import MONEY_MAX, Economics, cash_of, fee_of, fits, mark_value
 from lobgym.sim.params import SimParams
+from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.session import Session
 from lobgym.sim.synthetic import synthetic_tape
 from lobgym.sim.tape import Tape
@@ -105,6 +107,18 @@ def test_amounts_are_exact_or_refused(instrument: Any, a: int, b: int, salt: int
     assert cash == RefMoney(instrument).cash(side, tick, qty)
     assert fee_of(cash, ppb) == RefMoney(instrument).fee(cash, ppb)
     assert mark_value(econ, side * qty, 2 * tick) == RefMoney(instrument).equity(0, 0, side * qty, (tick, tick))
+
+
+def test_inverse_amounts_whose_products_would_wrap_are_refused() -> None:
+    econ = Economics(0, INVERSE.inverse_scale, 1, 3)
+    assert not fits(econ, (1 << 35) + 3, (1 << 44) + 1)
+    assert fits(econ, 600_000, 1_000_000)
+
+
+def test_quantities_that_queues_cannot_count_are_refused() -> None:
+    rows = [(rec.DEPTH, rec.BUY, 5, LOTS_MAX, 1), (rec.DEPTH, rec.SELL, 9, 1, 1)]
+    with pytest.raises(TapeFormatError, match="coarser lot_size"):
+        Market.compile(tape_of([(1, 1, rows)]))
 
 
 # -- nothing twice -----------------------------------------------------------------------------------------------------
