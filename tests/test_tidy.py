@@ -43,12 +43,13 @@ BANNED_KEYWORDS = {
 }
 REPEATING_ROOMS = ("sim", "runtime")
 
-# The one place that may name what it wraps.
-EXEMPT = {("sim/jit.py", "numba.njit")}
+# The one place that may name what it wraps, and the test that copies environments as worker processes do.
+EXEMPT = {("sim/jit.py", "numba.njit"), ("tests/envs/test_contract.py", "pickle")}
 
 # Modules that nobody in lobgym imports, each with the reason why it is not dead.
 ENTRY_POINTS = {
     "lobgym.experiments.cli": "the command `lobgym`",
+    "lobgym.experiments.sniper": "`python -m lobgym.experiments.sniper`, the table in docs/market.md",
 }
 
 
