@@ -16,7 +16,7 @@ from lobgym.sim.bars import Bars, compile_bars, last_mid2
 from lobgym.sim.book import Book
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.encoder import Encoder, encode_lane, make_encoder
-from lobgym.sim.errors import ActionError, SessionError, TapeExhaustedError
+from lobgym.sim.errors import ActionError, ParamsError, SessionError, TapeExhaustedError
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.kernel import advance, cancel, submit
 from lobgym.sim.lanes import Lanes
@@ -82,11 +82,19 @@ class Desk:
         lanes: how many.
         fill_log: rows of the session's fill log, 0 for none.
 
+    Raises:
+        ParamsError: a desk that may be short on a spot market.
+
     Attributes:
         session: the lanes' state; reading it is free, sending orders through it bypasses the risk check.
     """
 
     def __init__(self, spec: DeskSpec, market: Market, lanes: int = 1, fill_log: int = 0) -> None:
+        if spec.risk.short and market.instrument.kind == "spot":
+            raise ParamsError(
+                f"{market.instrument.symbol} is a spot market, where nothing can be sold that is not held: "
+                "the desk needs risk.short off and no target below 0"
+            )
         self.spec = spec
         self.market = market
         self.action = spec.action

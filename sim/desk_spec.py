@@ -87,6 +87,8 @@ class DeskSpec:
             _within("spacing_ticks", ticks, 1, _TICKS_MAX)
         if not all(isinstance(x, float) and -1.0 <= x <= 1.0 for x in self.targets):
             raise ParamsError(f"targets must be floats from -1 to 1, got {self.targets}")
+        if not self.risk.short and min(self.targets, default=0.0) < 0.0:
+            raise ParamsError(f"targets below 0 need a desk that may be short (risk.short), got {self.targets}")
         if self.position_lots_max > self.risk.position_lots_max:
             raise ParamsError(
                 f"position_lots_max {self.position_lots_max} exceeds the risk limit {self.risk.position_lots_max}; "
@@ -123,6 +125,7 @@ class DeskSpec:
             self.sweep_ticks,
             np.array(self.spacing_ticks, np.int64),
             np.array(self.target_lots, np.int64),
+            self.position_lots_max if self.risk.short else 0,
         )
 
     @property
@@ -173,7 +176,8 @@ class DeskSpec:
         """Defaults that fit the market's instrument and its first price, with some fields overridden.
 
         An override of `position_lots_max` also widens the default risk limits to fit. Sizes come from the first
-        two-sided mid only, so they do not depend on what the tape holds later.
+        two-sided mid only, so they do not depend on what the tape holds later. On a spot market the desk is never
+        short: targets run from 0 to 1, and `risk.short` is off.
         """
         _refuse_unknown(overrides)
         cursor = cursor_at(market.local.ns, market.start_ns)
@@ -184,12 +188,13 @@ class DeskSpec:
         params = overrides.get("params", SimParams())
         # A default value must not decide what a spec permits: the notional limit is four times the position's value.
         worth = abs(int(mark_value(market.economics(params.queue_power), position, mid2)))
+        short = market.instrument.kind != "spot"
         defaults: dict[str, Any] = {
             "interval_ns": 500_000_000,
             "position_lots_max": position,
             "order_lots": order_lots,
             "spacing_ticks": tuple(unit * multiple for multiple in SPACING_MULTIPLES),
-            "targets": (-1.0, -0.5, 0.0, 0.5, 1.0),
+            "targets": (-1.0, -0.5, 0.0, 0.5, 1.0) if short else (0.0, 0.25, 0.5, 0.75, 1.0),
             "sweep_ticks": _SWEEP_UNITS * unit,
             "layout": ObservationLayout(GRID_COLUMNS if kind == GRID else TARGET_COLUMNS),
             "params": params,
@@ -200,6 +205,7 @@ class DeskSpec:
                 price_band_ticks_max=_BAND_UNITS * unit,
                 spread_ticks_max=_SPREAD_UNITS * unit,
                 open_orders_max=min(48, params.max_orders),
+                short=short,
             ),
         }
         return cls(kind=kind, **(defaults | overrides))

@@ -8,7 +8,8 @@ the queue while the mid moves by less), moved by `skew` quarters of the spacing,
 bids lies at centre - spacing/2 - k * spacing, rounded down, of the asks at the mirror image, rounded up; a ladder
 that would touch the opposite best moves back behind it as a whole. An order that already stands at a wanted price
 stays, unless it shows more than is wanted; it is never enlarged, which would cost its place in the queue. Bids stop
-where the position, all open bids and the planned ones would reach the position limit (asks: mirror).
+where the position, all open bids and the planned ones would reach the position limit (asks: mirror, or at a position of
+zero where the desk may not be short).
 
 A target. The missing lots are sent as one IOC that may walk `sweep_ticks` through the opposite best; while an order
 is on its way nothing is sent.
@@ -70,6 +71,7 @@ class QuoterValues(NamedTuple):
     sweep_ticks: int
     spacing_ticks: NDArray[np.int64]  # [16]
     target_lots: NDArray[np.int64]  # [targets]
+    short_lots_max: int  # the shortest position that asks may lead to; 0 where nothing can be sold short
 
 
 class GridLadders(NamedTuple):
@@ -195,7 +197,7 @@ def _plan_grid(
                 slots += 1
                 sent += 1
         tick = ladders.first_ask + rank * ladders.spacing
-        qty = min(ladders.qty, limits.order_lots_max, quoter.position_lots_max + position - ask_lots)
+        qty = min(ladders.qty, limits.order_lots_max, quoter.short_lots_max + position - ask_lots)
         if not kept_asks >> rank & 1 and qty > 0:
             reason = check(limits, econ, bid, ask, age_ns, SELL, tick, qty, position, ask_lots, slots, sent)
             _write_submit(intents, n, SELL, tick, qty, GTX, reason)

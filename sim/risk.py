@@ -28,6 +28,7 @@ from lobgym.sim.records import (
     RISK_PRICE_BAND,
     RISK_SPREAD,
     RISK_STALE_BOOK,
+    SELL,
 )
 
 __all__ = ["LimitValues", "RiskLimits", "check", "is_reducing"]
@@ -46,6 +47,7 @@ class LimitValues(NamedTuple):
     spread_ticks_max: int
     open_orders_max: int
     orders_per_step_max: int
+    short: int  # 1: the position may fall below zero
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,11 @@ class RiskLimits:
         spread_ticks_max: widest local spread in which risk may be added, in ticks.
         open_orders_max: most orders on their way or resting at once.
         orders_per_step_max: most orders sent in one step.
+        short: whether the position may fall below zero; a spot account cannot sell what it does not hold.
 
     Raises:
-        ParamsError: a limit that is not an integer from 1 to 2**60 (notional_max: at most half of MONEY_MAX).
+        ParamsError: a limit that is not an integer from 1 to 2**60 (notional_max: at most half of MONEY_MAX), or a
+            `short` that is not a bool.
     """
 
     position_lots_max: int
@@ -74,9 +78,14 @@ class RiskLimits:
     spread_ticks_max: int = 10_000
     open_orders_max: int = 48
     orders_per_step_max: int = 16
+    short: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.short, bool):
+            raise ParamsError(f"risk limit short must be true or false, got {self.short!r}")
         for name in self.__dataclass_fields__:
+            if name == "short":
+                continue
             value = getattr(self, name)
             high = MONEY_MAX // 2 if name == "notional_max" else _LIMIT_MAX
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
@@ -85,7 +94,7 @@ class RiskLimits:
     @property
     def values(self) -> LimitValues:
         """The limits as the kernels take them."""
-        return LimitValues(*(getattr(self, name) for name in self.__dataclass_fields__))
+        return LimitValues(*(int(getattr(self, name)) for name in self.__dataclass_fields__))
 
     def replace(self, **changes: Any) -> RiskLimits:
         """A copy with some limits changed, validated again."""
@@ -151,7 +160,7 @@ def check(
     if ask - bid > limits.spread_ticks_max:
         return RISK_SPREAD
     worst = (position if side == BUY else -position) + open_side_lots + qty
-    if worst > limits.position_lots_max:
+    if worst > limits.position_lots_max or (side == SELL and worst > 0 and not limits.short):
         return RISK_POSITION
     if worst > 0 and (not fits(econ, tick, worst) or abs(cash_of(econ, BUY, tick, worst)) > limits.notional_max):
         return RISK_NOTIONAL

@@ -121,7 +121,7 @@ def test_ladders_equal_the_written_geometry(bid: int, spread: int, codes: tuple[
     from lobgym.sim.quoter import QuoterValues
 
     table = np.array([unit * m for m in SPACING_MULTIPLES], np.int64)
-    values = QuoterValues(1, 100, 3, 0, table, np.zeros(1, np.int64))
+    values = QuoterValues(1, 100, 3, 0, table, np.zeros(1, np.int64), 100)
     ask = bid + spread
     found = grid_ladders(values, np.array([*codes, 0], np.int32), bid, ask)
     spacing = int(table[codes[0]])
@@ -139,7 +139,7 @@ def test_ladders_equal_the_written_geometry(bid: int, spread: int, codes: tuple[
 def test_positive_skew_moves_quotes_up():
     from lobgym.sim.quoter import QuoterValues
 
-    values = QuoterValues(1, 100, 1, 0, np.full(16, 8, np.int64), np.zeros(1, np.int64))
+    values = QuoterValues(1, 100, 1, 0, np.full(16, 8, np.int64), np.zeros(1, np.int64), 100)
     ladders = [grid_ladders(values, np.array([0, 0, skew, 0, 0], np.int32), 10_000, 10_002) for skew in range(9)]
     assert [one.first_ask - ladders[4].first_ask for one in ladders[4:]] == [0, 2, 4, 6, 8]
     assert [one.first_bid - ladders[4].first_bid for one in ladders[:5]] == [-8, -6, -4, -2, 0]

@@ -41,6 +41,8 @@ def restated(limits: RiskLimits, econ: Economics, order: dict[str, Any]) -> int:
     worst = signed + order["open_side"] + qty
     if worst > limits.position_lots_max:
         return rec.RISK_POSITION
+    if not limits.short and position - (order["open_side"] + qty) < 0 and side == rec.SELL:
+        return rec.RISK_POSITION
     value = worst * econ.inverse_scale // tick if econ.is_inverse else worst * tick * econ.money_per_tick_lot
     if value > limits.notional_max:
         return rec.RISK_NOTIONAL
@@ -64,6 +66,7 @@ limits_of = st.builds(
     spread_ticks_max=st.integers(1, 30),
     open_orders_max=st.integers(1, 6),
     orders_per_step_max=st.integers(1, 6),
+    short=st.booleans(),
 )
 orders_of = st.fixed_dictionaries(
     {
@@ -104,6 +107,8 @@ def test_a_permitted_order_cannot_break_the_position_limit(limits: RiskLimits, o
     if verdict(limits, LINEAR, order) == rec.OK:
         worst = order["side"] * order["position"] + order["open_side"] + order["qty"]
         assert worst <= limits.position_lots_max
+        if not limits.short and order["side"] == rec.SELL:
+            assert worst <= 0
 
 
 @pytest.mark.parametrize(
