@@ -13,13 +13,15 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
+from lobgym.sim import records as rec
 from lobgym.sim.instrument import SYNTH, find_instrument
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
+from lobgym.sim.session import Session
 from lobgym.sim.synthetic import synthetic_tape
 from lobgym.sim.tape import Tape
 from tests.recordings import BINANCE
-from tests.sim.oracle import recording, run_script
+from tests.sim.oracle import compare_lane, recording, reference_lane, run_script, tape_of
 from tests.sim.strategies import tapes
 
 ROOMY = SimParams(max_spent=4096, max_responses=4096)
@@ -73,3 +75,42 @@ def test_adversarial_tapes(tape: Tape, params: SimParams, implied: bool, seed: i
     note(str(tape.events.tolist()))
     params = params.replace(print_implied_depth=implied)
     run_script(Market.compile(tape, implied), params, seed, lanes=2, steps=40, gap_ns=2)
+
+
+# -- what random scripts seldom meet: own orders that live through a clear ----------------------------------------------
+
+BOOK = [(rec.DEPTH, side, tick, 5, 1) for side, tick in ((1, 8), (1, 9), (-1, 11), (-1, 12))]
+CLEAR = (rec.CLEAR, 0, 0, 0, 2)
+
+
+def fronts_after(rows: list[tuple[int, int, int, int, int]], *more: tuple[int, list]) -> dict[int, float]:
+    """Buys at 8 and 9 live through message `rows` at 100, a second buy at 8 comes at 200; fronts in lots by id."""
+    end = (900, 900, [(rec.MARK, 0, 0, 5, 0)])
+    tape = tape_of([(1, 1, BOOK), (100, 100, rows), *((ns, ns, content) for ns, content in more), end])
+    params = SimParams(entry_ns=1, response_ns=1)
+    session = Session(Market.compile(tape), params, fill_log=99)
+    reference = reference_lane(session.market, params, session.t_ns())
+    for at, tick in ((10, 8), (10, 9), (200, 8)):
+        session.advance(at)
+        reference.advance(at)
+        assert session.submit(0, rec.BUY, tick, 1) == reference.submit(rec.BUY, tick, 1, rec.GTC)
+        compare_lane(session, 0, reference)
+    session.advance(400)
+    reference.advance(400)
+    compare_lane(session, 0, reference)
+    return {int(order["id"]): order["front"] / (1 << 20) for order in session.orders()}
+
+
+def test_a_snapshot_bounds_the_queues_that_it_covers() -> None:
+    snapshot = [(rec.SNAPSHOT, side, tick, qty, 2) for side, tick, qty in ((1, 7, 4), (1, 8, 2), (-1, 11, 5))]
+    assert fronts_after([CLEAR, *snapshot]) == {1: 2, 2: 0, 3: 2}
+
+
+def test_a_snapshot_leaves_the_queues_that_it_does_not_cover() -> None:
+    snapshot = [(rec.SNAPSHOT, side, tick, 1, 2) for side, tick in ((1, 9), (-1, 11))]
+    assert fronts_after([CLEAR, *snapshot]) == {1: 5, 2: 1}  # the third order is refused: what stands at 8 is unknown
+
+
+def test_a_younger_order_never_passes_an_older_one() -> None:
+    between = (150, [(rec.DEPTH, rec.BUY, 6, 1, 3), (rec.DEPTH, rec.SELL, 11, 1, 3)])
+    assert fronts_after([CLEAR], between) == {1: 5, 2: 5, 3: 5}
