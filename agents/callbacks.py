@@ -21,8 +21,8 @@ EPISODE_FIGURES: Final[Mapping[str, str]] = {
 class TradingCallback(BaseCallback):
     """Averages the figures of the episodes that ended since the last dump into `trading/...`.
 
-    Reads `infos[lane]["episode"]` (money in quote units, the largest |position| in lots) and, for the fill rate (fills
-    per order sent), `infos[lane]["summary"]`; figures that an environment does not give are left out.
+    Reads `infos[lane]["episode"]` (money in quote units, the largest |position| in lots) and, for the fill rate
+    (orders with a fill per order sent), `infos[lane]["summary"]`; what an environment does not give is left out.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class TradingCallback(BaseCallback):
                 if key in episode:
                     self.logger.record_mean(name, float(episode[key]))
             if summary.get("submits"):
-                self.logger.record_mean("trading/fill_rate", summary["fills"] / summary["submits"])
+                self.logger.record_mean("trading/fill_rate", summary["filled_orders"] / summary["submits"])
         return True
 
 

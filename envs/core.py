@@ -39,6 +39,7 @@ _SUMS: Final = {
     "turnover_units": "turnover",
     "fills": "fills",
     "maker_fills": "maker_fills",
+    "filled_orders": "filled_orders",
     "submits": "submits",
     "cancels": "cancels",
     "refused": "refused",

@@ -28,6 +28,7 @@ class ExportResult:
     """A written bundle and the evidence that it decides as the model does."""
 
     bundle: Path
+    tape: str  # that it was trained on
     parity: ParityReport
     onnx_sha256: str
 
@@ -66,4 +67,4 @@ def export_run(run: str | Path, out: str | Path, name: str | None = None) -> Exp
         meta["name"] = name
     codes = spec.action.decode(policy.act(golden))
     folder = write_bundle(out, onnx_bytes, spec, meta, golden, policy.raw(golden), codes)
-    return ExportResult(folder, parity, hashlib.sha256(onnx_bytes).hexdigest())
+    return ExportResult(folder, config.tape, parity, hashlib.sha256(onnx_bytes).hexdigest())

@@ -127,7 +127,7 @@ class Study:
         Runs of one group are one policy trained with several seeds.
 
         Raises:
-            EvaluationError: a run that was trained on this tape with other cuts, or a policy of another desk.
+            EvaluationError: a run that was trained on this tape and may have seen its test part.
         """
         groups: dict[str, list[Path]] = {}
         for run in runs:

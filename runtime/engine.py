@@ -31,6 +31,7 @@ from lobgym.sim.actions import CODE_PAUSE, CODE_SKEW, SKEW_ZERO
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import TapeExhaustedError
+from lobgym.sim.instrument import Instrument
 from lobgym.sim.market import Market
 from lobgym.sim.records import FILL_DTYPE, OK, REASON_NAMES
 
@@ -119,7 +120,8 @@ class PaperRun:
         market: the compiled tape.
         plan: from `plan_run`.
 
-    Raises `PolicyError` if the policy was not made for the desk's observations and actions.
+    Raises `PolicyError` if the policy was not made for the desk's observations and actions, or for this instrument:
+    its distances and sizes are counted in the ticks and lots of the one that it was trained on.
     """
 
     def __init__(self, bundle: LoadedBundle, market: Market, plan: RunPlan, spec: DeskSpec | None = None) -> None:
@@ -128,6 +130,7 @@ class PaperRun:
         self.plan = plan
         self.spec = bundle.spec if spec is None else spec
         _require_fit(bundle.spec, self.spec)
+        _require_instrument(bundle.manifest.instrument, market.instrument)
         self.totals = Totals()
         self.timing = Timing()
         self.trace = sha256_hex(b"lobgym trace 1")
@@ -240,6 +243,16 @@ def _require_fit(made_for: DeskSpec, spec: DeskSpec) -> None:
             f"the policy decides over {made_for.layout.size} columns for a {made_for.kind} desk, this desk has "
             f"{spec.layout.size} columns and is a {spec.kind} desk; give the bundle that was made for it"
         )
+
+
+def _require_instrument(trained_on: dict[str, Any], instrument: Instrument) -> None:
+    here = instrument.to_json()
+    for name in ("venue", "symbol", "kind", "tick_size", "lot_size", "contract_size"):
+        if trained_on.get(name) != here[name]:
+            raise PolicyError(
+                f"the policy was trained on {trained_on.get('venue')} {trained_on.get('symbol')}, this tape is of "
+                f"{instrument.venue} {instrument.symbol} and its {name} differs; give a tape of the same instrument"
+            )
 
 
 def decide(

@@ -13,7 +13,6 @@ verify is corruption (WAL_CORRUPT): nothing is dropped and nothing is started.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -26,6 +25,11 @@ import msgspec
 
 from lobgym.runtime.canonical import canonical_bytes, sha256_hex, sync_folder, write_durable
 from lobgym.runtime.errors import JournalCorruptError, JournalError, JournalLockedError, JournalWriteError
+
+try:
+    import fcntl
+except ImportError:  # Windows: everything but writing a journal works
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "DEFAULT_SYNC",
@@ -201,6 +205,8 @@ class Journal:
         return handle
 
     def _lock(self) -> None:
+        if fcntl is None:
+            raise JournalError("a journal needs POSIX file locks, which this system lacks; on Windows run it under WSL")
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -65,6 +65,7 @@ class StepResult(NamedTuple):
     mid2: NDArray[np.int64]  # twice the local mid that equity is marked at, ticks
     fills: NDArray[np.int64]  # in this step, as are the following ones
     maker_fills: NDArray[np.int64]
+    filled_orders: NDArray[np.int64]  # orders that had their first fill
     fees: NDArray[np.int64]
     turnover: NDArray[np.int64]  # sum of |cash|
     submits: NDArray[np.int64]
@@ -331,6 +332,7 @@ def _step(
         lane = lanes.lane[i]
         before = _equity(tables, lanes, i)
         fills, maker_fills, fees = lane["fills"], lane["maker_fills"], lane["fees"]
+        filled_orders = lane["filled_orders"]
         turnover, submits, cancels = lane["turnover"], lane["submits"], lane["cancels"]
         refused = 0
         counts[i] = 0
@@ -348,6 +350,7 @@ def _step(
         out.mid2[i] = last_mid2(tables.local, tables.bars, lane["local_cursor"])
         out.fills[i] = lane["fills"] - fills
         out.maker_fills[i] = lane["maker_fills"] - maker_fills
+        out.filled_orders[i] = lane["filled_orders"] - filled_orders
         out.fees[i] = lane["fees"] - fees
         out.turnover[i] = lane["turnover"] - turnover
         out.submits[i] = lane["submits"] - submits

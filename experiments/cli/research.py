@@ -97,7 +97,7 @@ def export(
         f"{parity.margin_min:.1e}",
         highlight=False,
     )
-    console.print(f"wrote {result.bundle}; next: lobgym gate {result.bundle}", highlight=False)
+    console.print(f"wrote {result.bundle}; next: lobgym gate {result.bundle} --tape '{result.tape}'", highlight=False)
 
 
 def leaderboard(

@@ -46,7 +46,7 @@ def paper(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     sync: Annotated[
         str, typer.Option(help="When the journal is synced to disk: none, batch:N or always.")
-    ] = "batch:64",
+    ] = "batch:256",
     as_json: JsonFlag = False,
 ) -> None:
     """Let a bundle trade a tape, every decision journalled before it is sent.

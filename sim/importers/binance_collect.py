@@ -197,7 +197,7 @@ class Collector:
         for side, price, qty in ((rec.BUY, best.bid, best.bid_qty), (rec.SELL, best.ask, best.ask_qty)):
             lots = self._lots[qty]
             # An empty side is sent as price 0, quantity 0.
-            self._row(rec.BBO, side, self._ticks[price] if lots or float(price) else 0, lots)
+            self._row(rec.BBO, side, self._ticks[price] if lots or price.strip("0.") else 0, lots)
 
     def _trade(self, line: Line, trade: Trade) -> None:
         self.messages["trade"] += 1

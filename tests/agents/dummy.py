@@ -37,7 +37,7 @@ class DummyEnv(gym.Env[Any, Any]):
         ended = self._steps >= 32
         info: dict[str, Any] = {}
         if ended:
-            info = {"episode": {"r": 0.0, "l": 32, "t": 0.0, "pnl": 1.5}, "summary": {"submits": 8, "fills": 2}}
+            info = {"episode": {"r": 0.0, "l": 32, "t": 0.0, "pnl": 1.5}, "summary": {"submits": 8, "filled_orders": 2}}
         return self._observe(), reward, False, ended, info
 
 
