@@ -77,7 +77,7 @@ def test_adversarial_tapes(tape: Tape, params: SimParams, implied: bool, seed: i
     run_script(Market.compile(tape, implied), params, seed, lanes=2, steps=40, gap_ns=2)
 
 
-# -- what random scripts seldom meet: own orders that live through a clear ----------------------------------------------
+# -- what random scripts seldom meet: own orders that live through a clear ---------------------------------------------
 
 BOOK = [(rec.DEPTH, side, tick, 5, 1) for side, tick in ((1, 8), (1, 9), (-1, 11), (-1, 12))]
 CLEAR = (rec.CLEAR, 0, 0, 0, 2)
