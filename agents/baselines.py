@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lobgym.agents.errors import PolicyError
 from lobgym.agents.policy import Policy
-from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, SKEW_ZERO
+from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, PAUSED, SKEW_ZERO
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.jit import njit
 from lobgym.sim.rng import below
@@ -54,7 +54,7 @@ class Flat:
         codes = np.zeros((len(observations), self._spec.action.size), np.int32)
         if self._spec.kind == "grid":
             codes[:, CODE_SKEW] = SKEW_ZERO
-            codes[:, CODE_PAUSE] = 1
+            codes[:, CODE_PAUSE] = PAUSED
         else:
             codes[:, 0] = int(np.argmin(np.abs(np.asarray(self._spec.targets))))
         return self._spec.action.encode(codes)

@@ -27,7 +27,7 @@ from lobgym.runtime.bundle import LoadedBundle
 from lobgym.runtime.canonical import canonical_bytes, canonical_sha256, sha256_hex, sim_source_sha256
 from lobgym.runtime.errors import PolicyError
 from lobgym.runtime.totals import Totals
-from lobgym.sim.actions import CODE_PAUSE, CODE_SKEW, SKEW_ZERO
+from lobgym.sim.actions import CODE_PAUSE, CODE_SKEW, PAUSED, SKEW_ZERO
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import TapeExhaustedError
@@ -277,7 +277,7 @@ def safe_codes(spec: DeskSpec) -> tuple[int, ...]:
     """The codes of the safe action: a grid withdraws its quotes, a target policy takes the target nearest to flat."""
     if spec.kind == "grid":
         codes = [0] * len(spec.action.bins)
-        codes[CODE_SKEW], codes[CODE_PAUSE] = SKEW_ZERO, 1
+        codes[CODE_SKEW], codes[CODE_PAUSE] = SKEW_ZERO, PAUSED
         return tuple(codes)
     return (min(range(len(spec.targets)), key=lambda index: abs(spec.targets[index])),)
 

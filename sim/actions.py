@@ -25,6 +25,7 @@ __all__ = [
     "GRID_BINS",
     "GRID_LEVELS_MAX",
     "GRID_NAMES",
+    "PAUSED",
     "SKEW_ZERO",
     "TARGET",
     "ActionSpec",
@@ -34,12 +35,15 @@ GRID: Final = "grid"
 TARGET: Final = "target"
 
 GRID_NAMES: Final = ("spacing", "levels", "skew", "size", "pause")
-GRID_BINS: Final = (16, 4, 9, 4, 2)
+# Odd numbers: an untrained network's outputs lie near 0, which is then in the middle of a bin and not on an edge,
+# where the last bit of a float would decide.
+GRID_BINS: Final = (15, 5, 9, 5, 3)
 CODE_SPACING: Final = 0  # row of DeskSpec.spacing_ticks
-CODE_LEVELS: Final = 1  # 0..3: 1 to 4 levels a side
+CODE_LEVELS: Final = 1  # 0..4: 1 to 5 levels a side
 CODE_SKEW: Final = 2  # 0..8: the centre moves by (code - 4) quarters of the spacing, upwards if positive
-CODE_SIZE: Final = 3  # 0..3: 1 to 4 times DeskSpec.order_lots
-CODE_PAUSE: Final = 4  # 1: no quotes
+CODE_SIZE: Final = 3  # 0..4: 1 to 5 times DeskSpec.order_lots
+CODE_PAUSE: Final = 4  # PAUSED: no quotes; 0 and 1 quote
+PAUSED: Final = 2
 SKEW_ZERO: Final = 4
 GRID_LEVELS_MAX: Final = GRID_BINS[CODE_LEVELS]
 

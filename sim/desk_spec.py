@@ -25,14 +25,14 @@ from lobgym.sim.risk import RiskLimits
 
 __all__ = ["SPACING_MULTIPLES", "DeskSpec", "price_unit_ticks"]
 
-SPACING_MULTIPLES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+SPACING_MULTIPLES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 _INTERVAL_NS_MAX: Final = 3_600_000_000_000
 _LOTS_MAX: Final = 1 << 40
 _TICKS_MAX: Final = 1 << 40
 
 # Defaults of `for_market`, in units that fit any instrument.
 _ORDER_NOTIONAL: Final = 1_000  # quote units of one order
-_POSITION_ORDERS: Final = 20  # position limit in orders: a full ladder of 4 levels of 4 orders, and some room
+_POSITION_ORDERS: Final = 30  # position limit in orders: a full ladder of 5 levels of 5 orders, and some room
 _SWEEP_UNITS: Final = 20  # an IOC may walk 2 bps
 _BAND_UNITS: Final = 5_000  # no order further than 5% from the mid
 _SPREAD_UNITS: Final = 500  # no new risk in a spread above 50 bps
@@ -52,7 +52,7 @@ class DeskSpec:
         interval_ns: time between two decisions, nanoseconds.
         position_lots_max: the position that the policy's scale ends at, in lots; at most the risk limit.
         order_lots: one order's quantity at size code 0, in lots (grid).
-        spacing_ticks: distance of levels by spacing code, 16 of them, in ticks (grid).
+        spacing_ticks: distance of levels by spacing code, 15 of them, in ticks (grid).
         targets: target positions as fractions of position_lots_max in [-1, 1] (target).
         sweep_ticks: how far beyond the opposite best an IOC may walk, in ticks (target).
         layout: observation columns.

@@ -55,7 +55,8 @@ def _fill(econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, tick: 
     lane["maker_fills"] += maker
     lane["filled_lots"] += qty
     lane["turnover"] += abs(cash)
-    if abs(lane["cash"]) > MONEY_MAX or lane["turnover"] > MONEY_MAX:
+    # The margin of eight leaves room for the price to move before the position's value would not fit.
+    if abs(lane["cash"]) > MONEY_MAX or lane["turnover"] > MONEY_MAX or not fits(econ, tick, 8 * abs(lane["position"])):
         lane["error"] = ERR_LEDGER
     if order["leaves"] == 0:
         if order["state"] == LIVE:

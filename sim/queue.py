@@ -36,7 +36,7 @@ def after_depth(front: int, prev: int, new: int, printed: int, power: int) -> in
 
     What disappeared without a print was cancelled, before or behind the order: behind with probability
     1 - (front / prev)^power (the form is hftbacktest's PowerProbQueueModel3; sources disagree on the power, so it is a
-    parameter). The expected loss is taken off the front, never more than lies behind, and rounded against the order.
+    parameter). The expected loss is taken off the front, rounded against the order.
     A front greater than `prev` is one that a reset of the book left standing: only `new` bounds it.
     """
     limit = new << FRONT_BITS
@@ -47,11 +47,5 @@ def after_depth(front: int, prev: int, new: int, printed: int, power: int) -> in
         before = share
         for _ in range(power - 1):
             before *= share
-        gone = float(cancelled << FRONT_BITS)
-        from_front = before * gone
-        behind = float(total - front)
-        overflow = (gone - from_front) - behind  # more cancelled behind than stood there: it came off the front
-        if overflow > 0.0:
-            from_front += overflow
-        front = max(0, math.ceil(float(front) - from_front))
+        front = max(0, math.ceil(float(front) - before * float(cancelled << FRONT_BITS)))
     return min(front, limit)

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, SKEW_ZERO
+from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, PAUSED, SKEW_ZERO
 from lobgym.sim.bars import quoted_mid2
 from lobgym.sim.book import Book, best_ask, best_bid
 from lobgym.sim.jit import njit_lean
@@ -45,7 +45,7 @@ __all__ = [
 
 INTENT_SUBMIT: Final = 1
 INTENT_CANCEL: Final = 2
-SUBMITS_MAX: Final = 8  # of one plan: four levels a side
+SUBMITS_MAX: Final = 10  # of one plan: five levels a side
 
 INTENT_DTYPE: Final = np.dtype(
     [
@@ -174,7 +174,7 @@ def _plan_grid(
     cursor = lane["local_cursor"]
     bid = best_bid(local, cursor)
     ask = best_ask(local, cursor)
-    if codes[CODE_PAUSE] == 1 or quoted_mid2(local, cursor) == 0:
+    if codes[CODE_PAUSE] == PAUSED or quoted_mid2(local, cursor) == 0:
         return _keep_or_cancel(lanes, i, GridLadders(0, 0, 1, 0, 0), intents)[0]
 
     ladders = grid_ladders(quoter, codes, bid, ask)

@@ -8,7 +8,7 @@ import pytest
 from lobgym.agents.baselines import BASELINES, NatrGrid, StaticGrid, available_baselines, make_baseline
 from lobgym.agents.errors import PolicyError
 from lobgym.agents.policy import Policy
-from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, SKEW_ZERO
+from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, PAUSED, SKEW_ZERO
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout
@@ -61,7 +61,7 @@ def test_a_lane_of_a_batch_is_a_lone_lane(specs: dict[str, DeskSpec], kind: str,
 
 def test_flat_does_nothing(specs: dict[str, DeskSpec]) -> None:
     grid = specs["grid"].action.decode(make_baseline("flat", specs["grid"], MID).act(rows(specs["grid"], 3)))
-    assert (grid[:, CODE_PAUSE] == 1).all()
+    assert (grid[:, CODE_PAUSE] == PAUSED).all()
     target = make_baseline("flat", specs["target"], MID).act(rows(specs["target"], 3))
     assert [specs["target"].targets[code] for code in target] == [0.0] * 3
 
@@ -100,7 +100,7 @@ def test_the_natr_grid_widens_with_volatility(specs: dict[str, DeskSpec]) -> Non
     for natr_bps in (0.0, 1.1, 3.0, 50.0):
         codes = spec.action.decode(policy.act(rows(spec, 1, natr_14=natr_bps / (1.0 + natr_bps))))
         spacings.append(spec.spacing_ticks[codes[0, CODE_SPACING]] / 6)
-    assert spacings == [1, 48, 128, 256]
+    assert spacings == [1, 48, 128, 192]
 
 
 def test_the_natr_grid_leans_against_its_inventory(specs: dict[str, DeskSpec]) -> None:

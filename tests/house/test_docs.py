@@ -82,7 +82,7 @@ def test_the_actions(small_tape: Tape) -> None:
     spec = DeskSpec.for_market(Market.compile(small_tape), "target")
     shown = table(page("environments.md"), "choice", "0")
     assert [float(cell) for cell in shown[0][1:]] == list(spec.targets)
-    assert (SPACING_MULTIPLES[0], SPACING_MULTIPLES[-1]) == (1, 256)  # tenths of a bp, as the page says
+    assert (SPACING_MULTIPLES[0], SPACING_MULTIPLES[-1]) == (1, 192)  # tenths of a bp, as the page says
 
 
 def test_the_info_keys(small_tape: Tape) -> None:

@@ -78,11 +78,11 @@ def test_the_policy_decides_within_bounds(make_bundle: MakeBundle, kind: str) ->
 
 def test_the_margin_is_the_distance_to_another_decision(make_bundle: MakeBundle, specs: dict[str, DeskSpec]) -> None:
     grid = load_bundle(make_bundle("grid", "grid"), allow_ungated=True).policy
-    # Bins (16, 4, 9, 4, 2): each action in the middle of a bin, but the pause a quarter of a bin above the edge at 0.
-    raw = ((np.array([3.5, 2.5, 4.5, 0.5, 1.25]) / np.array([16, 4, 9, 4, 2])) * 2 - 1).astype(np.float32)
+    # Bins (15, 5, 9, 5, 3): each action in the middle of a bin, but the pause a quarter of a bin above an edge.
+    raw = ((np.array([3.5, 2.5, 4.5, 0.5, 1.25]) / np.array([15, 5, 9, 5, 3])) * 2 - 1).astype(np.float32)
     assert grid.decode(raw).tolist() == [3, 2, 4, 0, 1]
     assert grid.margin(raw) == pytest.approx(250_000, abs=2)
-    assert grid.decode(np.full(5, 99.0, np.float32)).tolist() == [15, 3, 8, 3, 1]
+    assert grid.decode(np.full(5, 99.0, np.float32)).tolist() == [14, 4, 8, 4, 2]
     target = load_bundle(make_bundle("target", "target"), allow_ungated=True).policy
     raw = np.array([0.0, 1.5, 1.0, 1.5, -3.0], np.float32)
     assert target.decode(raw).tolist() == [1], "the first of equals"

@@ -164,12 +164,12 @@ def test_guarded_decisions_are_journalled_and_counted(bundles: Loaded, market: M
     run._desk.observe = broken  # type: ignore[method-assign]
     decisions = [body for kind, body in run.records() if kind == DECISION]
     assert [body["n"] for body in decisions if body["reason"] == "obs_nonfinite"] == [3, 4]
-    assert decisions[3]["codes"] == [0, 0, 4, 0, 1]
+    assert decisions[3]["codes"] == [0, 0, 4, 0, 2]
     assert run.totals.guarded == 2
 
 
 def test_safe_actions(bundles: Loaded) -> None:
-    assert safe_codes(bundles["grid"].spec) == (0, 0, 4, 0, 1)
+    assert safe_codes(bundles["grid"].spec) == (0, 0, 4, 0, 2)
     assert safe_codes(bundles["target"].spec) == (2,)
     assert safe_codes(bundles["target"].spec.replace(targets=(0.5, 1.0, -0.25))) == (2,)
 

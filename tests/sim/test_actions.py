@@ -64,7 +64,7 @@ def test_specs_round_trip_and_refuse_nonsense():
     for spec in (GRID, TARGET):
         assert ActionSpec.from_json(spec.to_json()) == spec
     with pytest.raises(LayoutError):
-        ActionSpec("grid", GRID.names, (16, 4, 9, 4, 3))
+        ActionSpec("grid", GRID.names, (15, 5, 9, 5, 2))
     with pytest.raises(LayoutError):
         ActionSpec.target(1)
     with pytest.raises(LayoutError):

@@ -195,6 +195,6 @@ def test_defaults_come_from_the_first_price_alone(market: Market):
     mid = Desk(spec, market).mid2() // 2
     unit = max(1, mid // 100_000)
     assert spec.spacing_ticks[0] == unit
-    assert spec.spacing_ticks[-1] == 256 * unit
+    assert spec.spacing_ticks[-1] == 192 * unit
     worth = spec.order_lots * float(market.instrument.tick_size * market.instrument.lot_size) * mid
     assert 500 < worth <= 1_000

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lobgym.sim.actions import PAUSED
 from lobgym.sim.desk import INTENT_CANCEL, INTENT_SUBMIT, Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
@@ -75,7 +76,7 @@ def test_invariants_of_every_plan(market: Market):
             kept = staying[~np.isin(staying["id"], cancels["order_id"])]
             wanted = [(int(o["side"]), int(o["tick"])) for o in (*kept, *submits)]
             assert len(set(wanted)) == len(wanted)
-            levels = 0 if codes[lane, 4] else codes[lane, 1] + 1
+            levels = 0 if codes[lane, 4] == PAUSED else codes[lane, 1] + 1
             assert sum(side == BUY for side, _ in wanted) <= levels
             assert sum(side == SELL for side, _ in wanted) <= levels
             size = (codes[lane, 3] + 1) * desk.spec.order_lots
@@ -96,7 +97,7 @@ def test_a_pause_withdraws_everything_once(market: Market):
     quoting = np.tile(np.array([5, 3, 4, 0, 0], np.int32), (LANES, 1))
     desk.step(quoting)
     paused = quoting.copy()
-    paused[:, 4] = 1
+    paused[:, 4] = PAUSED
     intents, counts = desk.plan(paused)
     for lane in range(LANES):
         orders = open_orders(desk, lane)
@@ -112,7 +113,7 @@ def test_a_pause_withdraws_everything_once(market: Market):
 @given(
     bid=st.integers(100, 100_000),
     spread=st.integers(1, 300),
-    codes=st.tuples(st.integers(0, 15), st.integers(0, 3), st.integers(0, 8), st.integers(0, 3)),
+    codes=st.tuples(st.integers(0, 14), st.integers(0, 4), st.integers(0, 8), st.integers(0, 4)),
     unit=st.integers(1, 7),
 )
 def test_ladders_equal_the_written_geometry(bid: int, spread: int, codes: tuple[int, int, int, int], unit: int):

@@ -462,7 +462,8 @@ def test_amounts_beyond_the_ledger() -> None:
     session = Session(Market.compile(tape_of([(1, 1, rows), END])), SimParams(entry_ns=1))
     with pytest.raises(LedgerOverflowError, match="order less"):
         session.submit(0, rec.BUY, high, 1 << 40)
-    qty = (MONEY_MAX - 1) // (high * SYNTH.money_per_tick_lot)
+    # A position may be worth an eighth of the largest amount: room for the price to move.
+    qty = (MONEY_MAX // 8 - 1) // (high * SYNTH.money_per_tick_lot)
     session.submit(0, rec.BUY, high, qty, rec.IOC)
     session.advance(5)
     assert session.account().cash == -high * qty * SYNTH.money_per_tick_lot
