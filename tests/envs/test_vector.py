@@ -22,7 +22,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 # Small enough that some episodes end by bankruptcy, at different times in different lanes. A random target flips
 # the whole position and pays the spread and the taker's fee for it.
-CAPITAL = {"grid": 1.5, "target": 300.0}
+CAPITAL = {"grid": 1.5, "target": 460.0}
 
 
 def actions_of(env: gymnasium.vector.VectorEnv, steps: int) -> np.ndarray:
