@@ -31,7 +31,7 @@ PAPER_JOURNAL: Final = "paper.jsonl"
 class DemoPlan:
     """How much the demo trains: transitions of each run, and seeds."""
 
-    ppo_steps: int = 200_000
+    ppo_steps: int = 800_000
     dqn_steps: int = 60_000
     seeds: int = 5
     episodes: int = 8
