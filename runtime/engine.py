@@ -30,7 +30,7 @@ from lobgym.runtime.totals import Totals
 from lobgym.sim.actions import CODE_PAUSE, CODE_SKEW, PAUSED, SKEW_ZERO
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
-from lobgym.sim.errors import TapeExhaustedError
+from lobgym.sim.errors import ParamsError, TapeExhaustedError
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.market import Market
 from lobgym.sim.records import FILL_DTYPE, OK, REASON_NAMES
@@ -47,6 +47,7 @@ __all__ = [
     "decide",
     "intent_id",
     "plan_run",
+    "require_instrument",
     "safe_codes",
 ]
 
@@ -91,16 +92,22 @@ class RunPlan:
 def plan_run(market: Market, spec: DeskSpec, start_ns: int | None, steps: int | None, seed: int) -> RunPlan:
     """The run from `start_ns` (default: when the market first has a book) for `steps` decisions (default: all).
 
-    Raises `TapeExhaustedError` if the tape does not hold that many intervals.
+    Raises `TapeExhaustedError` if the tape does not hold that many intervals, `ParamsError` for a seed that is none.
     """
+    if not 0 <= seed < 1 << 64:
+        raise ParamsError(f"a seed must lie between 0 and 2**64 - 1, got {seed}")
     start = market.start_ns if start_ns is None else int(start_ns)
+    if not market.start_ns <= start <= market.end_ns:
+        raise TapeExhaustedError(
+            f"a run cannot start at {start} ns: the tape has a book from {market.start_ns} to {market.end_ns} ns"
+        )
     available = (market.end_ns - start) // spec.interval_ns
     wanted = available if steps is None else int(steps)
-    if start < market.start_ns or not 1 <= wanted <= min(available, STEPS_MAX):
+    if not 1 <= wanted <= min(available, STEPS_MAX):
         raise TapeExhaustedError(
-            f"the tape holds {max(available, 0)} decisions from {start} ns (its book begins at {market.start_ns} ns), "
-            f"{wanted} were asked for; ask for 1 to {max(available, 0)}, or start between "
-            f"{market.start_ns} and {market.end_ns}"
+            f"the tape holds {available} decisions from {start} ns, {wanted} were asked for: ask for "
+            f"{f'1 to {min(available, STEPS_MAX)}' if available else 'none'}, or start earlier (its book begins at "
+            f"{market.start_ns} ns)"
         )
     return RunPlan(start, wanted, int(seed))
 
@@ -130,7 +137,7 @@ class PaperRun:
         self.plan = plan
         self.spec = bundle.spec if spec is None else spec
         _require_fit(bundle.spec, self.spec)
-        _require_instrument(bundle.manifest.instrument, market.instrument)
+        require_instrument(bundle.manifest.instrument, market.instrument)
         self.totals = Totals()
         self.timing = Timing()
         self.trace = sha256_hex(b"lobgym trace 1")
@@ -245,7 +252,8 @@ def _require_fit(made_for: DeskSpec, spec: DeskSpec) -> None:
         )
 
 
-def _require_instrument(trained_on: dict[str, Any], instrument: Instrument) -> None:
+def require_instrument(trained_on: dict[str, Any], instrument: Instrument) -> None:
+    """Raise `PolicyError` unless prices and quantities of `instrument` mean what they meant in training."""
     here = instrument.to_json()
     for name in ("venue", "symbol", "kind", "tick_size", "lot_size", "contract_size"):
         if trained_on.get(name) != here[name]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +95,19 @@ def read_journal(path: str | os.PathLike[str]) -> JournalContent:
     Raises `JournalError` if it cannot be read and `JournalCorruptError` for damage before the tail.
     """
     try:
-        data = Path(path).read_bytes()
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(handle, "rb") as file:
+            _require_file(handle, path)
+            data = file.read()
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
     return verify_journal(data, str(path))
+
+
+def _require_file(handle: int, path: str | os.PathLike[str]) -> None:
+    """Devices and pipes can neither be read to an end nor cut back."""
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise JournalError(f"the journal {path} is not a regular file; name one, or one that does not exist yet")
 
 
 def verify_journal(data: bytes, name: str = "journal") -> JournalContent:
@@ -183,6 +193,7 @@ class Journal:
         self._unsynced = 0
         self._handle = self._open()
         try:
+            _require_file(self._handle, self.path)
             self._lock()
             content = verify_journal(self._read_all(), str(self.path))
             self.torn_copy = self._set_torn_aside(content)

@@ -50,9 +50,13 @@ def write_tape(
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in _COLUMNS], metadata=metadata)
     columns = [pa.array(np.ascontiguousarray(events[name])) for name in _NAMES]
     table = pa.Table.from_arrays(columns, schema=schema)
+    if not path.name:
+        raise TapeError(f"{path}: cannot write the tape: this names no file")
     # The name is unique among live writers, so that two of them cannot spoil each other's file.
     aside = path.with_name(f".tmp-{digest[:16]}-{os.getpid()}-{threading.get_ident()}")
     try:
+        if path.exists() and not path.is_file():  # the move would put a file where a device was
+            raise TapeError(f"{path}: cannot write the tape: it exists and is no regular file")
         with open(aside, "wb") as file:
             _write_table(table, file)
             file.flush()

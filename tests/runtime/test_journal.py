@@ -226,3 +226,13 @@ def test_a_journal_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
         Journal(tmp_path)
     with pytest.raises(JournalError, match="No such file"):
         read_journal(tmp_path / "j")
+
+
+def test_what_is_no_regular_file_is_no_journal(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path(os.devnull), Path("/dev/zero")):  # the last one would be read for ever
+        with pytest.raises(JournalError, match="not a regular file"):
+            Journal(path)
+        with pytest.raises(JournalError, match="not a regular file"):
+            read_journal(path)

@@ -18,7 +18,7 @@ from lobgym.runtime.journal import JournalRecord, read_journal
 from lobgym.runtime.paper import RESUME, run_paper
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
-from lobgym.sim.errors import TapeExhaustedError
+from lobgym.sim.errors import ParamsError, TapeExhaustedError
 from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape
 from tests.runtime.fixtures import KINDS, MakeBundle
@@ -206,8 +206,17 @@ def test_more_than_the_tape_holds_is_refused_before_the_journal_exists(
 ) -> None:
     if (start, steps) == (0, 1):
         start = market.end_ns - market.start_ns
-    with pytest.raises(TapeExhaustedError, match="ask for 1 to"):
+    with pytest.raises(TapeExhaustedError, match=r"ask for|cannot start at"):
         run_paper(bundles["grid"], tape, tmp_path / "j", market.start_ns + start, steps=steps, market=market)
+    assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 64, 10**30])
+def test_a_seed_that_is_none_is_refused_before_the_journal_exists(
+    bundles: Loaded, tape: Tape, market: Market, tmp_path: Path, seed: int
+) -> None:
+    with pytest.raises(ParamsError, match="a seed must lie"):
+        run_paper(bundles["grid"], tape, tmp_path / "j", seed=seed, market=market)
     assert not (tmp_path / "j").exists()
 
 

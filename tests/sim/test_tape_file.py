@@ -135,7 +135,18 @@ def test_a_folder_is_no_tape(tmp_path: Path, small_tape: Tape) -> None:
         small_tape.save(tmp_path)
     with pytest.raises(TapeError, match="cannot write the tape: No such file"):
         small_tape.save(tmp_path / "none" / "tape.parquet")
+    with pytest.raises(TapeError, match="names no file"):
+        small_tape.save(Path("."))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_tape_never_takes_the_place_of_a_device_or_pipe(tmp_path: Path, small_tape: Tape) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(TapeError, match="no regular file"):
+        small_tape.save(pipe)
+    assert pipe.is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
 
 
 def test_impossible_paths_are_refused_like_any_other(saved: Path, small_tape: Tape) -> None:
