@@ -35,8 +35,12 @@ def write_text(path: str | Path, text: str) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(target.name + ".part")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(aside, target)
+    try:
+        aside.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(aside, target)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def render_page(

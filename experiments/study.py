@@ -19,8 +19,10 @@ from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import EvalConfig, Evaluator
 from lobgym.experiments.leaderboard import Entry, Leaderboard, build_leaderboard, trained_entry
 from lobgym.runtime.bundle import POLICY_FILE, load_bundle
+from lobgym.runtime.engine import require_instrument
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
+from lobgym.sim.tape import open_tape
 
 __all__ = ["Study"]
 
@@ -128,6 +130,7 @@ class Study:
 
         Raises:
             EvaluationError: a run that was trained on this tape and may have seen its test part.
+            PolicyError: a policy of another instrument, whose ticks and lots mean something else.
         """
         groups: dict[str, list[Path]] = {}
         for run in runs:
@@ -135,10 +138,13 @@ class Study:
             config = loaded.config
             if loaded.record.tape_digest == self.market.tape.digest and not self._same_cut(config):
                 raise EvaluationError(f"{run} was trained on this tape, cut otherwise: it may have seen the test part")
+            if loaded.record.tape_digest != self.market.tape.digest:
+                require_instrument(open_tape(config.tape).instrument.to_json(), self.market.instrument)
             groups.setdefault(f"{config.algo}-{config.env}", []).append(run)
         found = [trained_entry(folders, name) for name, folders in groups.items()]
         for folder in bundles:
             bundle = load_bundle(folder, allow_ungated=True)
+            require_instrument(bundle.manifest.instrument, self.market.instrument)
             policy = OnnxPolicy((folder / POLICY_FILE).read_bytes(), not bundle.spec.action.continuous)
             found.append(Entry((policy,), bundle.spec, "trained", bundle.manifest.name))
         return found

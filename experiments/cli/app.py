@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,6 +25,8 @@ _EXTRA_OF = {
     "onnx": "runtime",
     "onnxruntime": "runtime",
 }
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="lobgym",
@@ -58,6 +60,13 @@ def _root(
     pass
 
 
+def _stopped() -> NoReturn:
+    fail(
+        "stopped; what was finished by then is complete, and an interrupted paper run goes on with --resume",
+        INTERRUPTED,
+    )
+
+
 def main() -> None:
     """Entry point: run a command; an expected error is one line on stderr and exit status 1, Ctrl-C is 130."""
     try:
@@ -65,7 +74,11 @@ def main() -> None:
     except LobgymError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        fail("stopped; everything written so far is complete", 130)
+        _stopped()
+    except SystemExit as end:  # typer makes this of a KeyboardInterrupt, without a word
+        if end.code == INTERRUPTED:
+            _stopped()
+        raise
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -115,6 +115,8 @@ def replay(
         console.print(f"decisions compared  {result.decisions}", highlight=False)
         console.print(f"journalled hash     {result.journalled_hash}", highlight=False)
         console.print(f"replayed hash       {result.decision_hash}", highlight=False)
+        if not result.complete:
+            console.print("[yellow]the journal has no footer: the run was interrupted, or its end was cut off[/]")
         console.print("[green]equal[/]" if result.ok else "[red]NOT EQUAL[/]")
     if not result.ok:
         raise typer.Exit(1)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lobgym.experiments.cli import app
+from lobgym.experiments.cli import app, main, tapes
 from lobgym.sim.tape import Tape, open_tape
 
 TAPE = "synth?seed=1&minutes=1"
@@ -99,6 +99,20 @@ def test_make_writes_what_inspect_reads(tmp_path: Path) -> None:
     assert lobgym("tape", "make", TAPE, "--out", str(path)).returncode == 0
     assert Tape.load(path).digest == open_tape(TAPE).digest
     assert [one.name for one in tmp_path.iterdir()] == ["tape.parquet"]
+
+
+def test_an_interrupt_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(name: str) -> Tape:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tapes, "open_tape", interrupted)
+    monkeypatch.setattr(sys, "argv", ["lobgym", "tape", "inspect", TAPE])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert errors[0].startswith("lobgym: stopped")
 
 
 def test_bench_says_what_it_skips(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -26,11 +27,13 @@ from lobgym.experiments.leaderboard import (
     render_table,
     trained_entry,
 )
+from lobgym.experiments.study import Study
+from lobgym.runtime.errors import PolicyError
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
-from lobgym.sim.tape import open_tape
+from lobgym.sim.tape import Tape, open_tape
 
 
 @pytest.fixture(scope="module")
@@ -223,3 +226,24 @@ def test_a_run_folder_takes_part_with_its_exported_policy(evaluator: Evaluator, 
         trained_entry([folders[0], other])
     with pytest.raises(EvaluationError, match="0 desks"):
         trained_entry([])
+
+
+def test_policies_of_another_instrument_are_refused(tmp_path: Path) -> None:
+    """Ticks and lots of a spec mean something else elsewhere."""
+    config = TrainConfig(
+        tape="synth?minutes=2",
+        total_steps=16,
+        num_envs=2,
+        horizon=10,
+        hidden=(8,),
+        embargo_ns=0,
+        ppo=PpoSettings(rollout_steps=8, batch_size=16, epochs=1),
+        out=str(tmp_path / "run"),
+    )
+    folder = train(config).folder
+    tape = open_tape("synth?minutes=4")
+    path = tmp_path / "other.parquet"
+    Tape(tape.events, dataclasses.replace(tape.instrument, symbol="OTHER"), tape.provenance).save(path)
+    assert len(Study.of("synth?minutes=4").entries([folder])) == 1
+    with pytest.raises(PolicyError, match="symbol differs"):
+        Study.of(str(path)).entries([folder])
