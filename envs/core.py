@@ -61,13 +61,15 @@ def resolve_spec(
     kind: str,
     spec: DeskSpec | dict[str, Any] | None,
     params: SimParams | None,
-    observation: ObservationLayout | tuple[str, ...] | list[str] | None,
+    observation: ObservationLayout | tuple[str, ...] | list[str] | str | None,
 ) -> DeskSpec:
     """A desk spec from what an environment's caller gave: a whole spec, or overrides of the market's defaults."""
     changes: dict[str, Any] = {}
     if params is not None:
         changes["params"] = params
     if observation is not None:
+        if isinstance(observation, str):
+            observation = (observation,)
         if not isinstance(observation, ObservationLayout):
             observation = ObservationLayout(tuple(observation))
         changes["layout"] = observation
@@ -97,8 +99,12 @@ class EnvCore:
         start: str | int = "random",
         capital: float | None = None,
     ) -> None:
-        if isinstance(horizon, bool) or not isinstance(horizon, int) or not 1 <= horizon <= _HORIZON_MAX:
+        if isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or not 1 <= horizon <= _HORIZON_MAX:
             raise ParamsError(f"horizon must be an integer of at least 1 step, got {horizon!r}")
+        for name, value, wanted in (("params", params, SimParams), ("reward", reward, RewardTerms)):
+            if value is not None and not isinstance(value, wanted):
+                raise ParamsError(f"{name} must be a {wanted.__name__} or None, got {value!r}")
+        horizon = int(horizon)
         implied = _print_implied_depth(spec, params)
         self.market = market_for(tape, implied)
         self.spec = resolve_spec(self.market, kind, spec, params, observation)
@@ -232,7 +238,10 @@ class EnvCore:
             local = self.market.local
             mid2 = quoted_mid2(local, cursor_at(local.ns, self.market.start_ns))
             return max(1, abs(int(mark_value(self.desk.session.econ, self.spec.position_lots_max, mid2))))
-        units = int(Decimal(str(capital)) / self.market.instrument.money_unit)
+        try:
+            units = int(Decimal(str(capital)) / self.market.instrument.money_unit)
+        except (ArithmeticError, ValueError):  # no number, NaN, infinite
+            units = 0
         if units < 1:
             raise ParamsError(f"capital must be a positive amount of the quote currency, got {capital!r}")
         return units

@@ -55,10 +55,11 @@ class EpisodeStarts:
         """
         if split not in SPLITS:
             raise ParamsError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-        if not 0.0 < test_fraction < 1.0:
+        if not isinstance(test_fraction, (int, float, np.number)) or not 0.0 < test_fraction < 1.0:
             raise ParamsError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}")
-        if embargo_ns < 0:
-            raise ParamsError(f"embargo_ns must not be negative, got {embargo_ns}")
+        if not isinstance(embargo_ns, (int, np.integer)) or embargo_ns < 0:
+            raise ParamsError(f"embargo_ns must be an integer and not negative, got {embargo_ns!r}")
+        embargo_ns = int(embargo_ns)
         cut = end_ns - (end_ns - start_ns) * round(test_fraction * _PPM) // _PPM
         low = cut if split == "test" else start_ns
         high = (cut - embargo_ns if split == "train" else end_ns) - length_ns
@@ -70,8 +71,9 @@ class EpisodeStarts:
             )
         if start == "random":
             return cls(low, high)
-        if isinstance(start, bool) or not isinstance(start, int):
+        if isinstance(start, bool) or not isinstance(start, (int, np.integer)):
             raise ParamsError(f"start must be 'random' or a time in nanoseconds, got {start!r}")
+        start = int(start)
         if not low <= start <= high:
             raise HorizonError(f"an episode cannot start at {start}: split {split!r} has starts from {low} to {high}")
         return cls(start, start)

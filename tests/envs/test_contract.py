@@ -124,12 +124,22 @@ def test_what_does_not_fit_is_said_with_a_remedy():
     bad: list[dict[str, Any]] = [
         {"horizon": 0}, {"split": "valid"}, {"test_fraction": 1.5}, {"embargo_ns": -1}, {"start": "first"},
         {"capital": 0.0}, {"render_mode": "human"}, {"spec": {"surprise": 1}}, {"kind": "other"},
+        {"capital": "much"}, {"capital": float("nan")}, {"capital": float("inf")}, {"params": {"entry_ns": 1}},
+        {"reward": "pnl"}, {"test_fraction": "half"}, {"embargo_ns": 1.5}, {"start": 1.5}, {"horizon": 1.5},
     ]  # fmt: skip
     for change in bad:
         with pytest.raises(ParamsError):
             LobEnv(**{"tape": TAPE, "horizon": 10, **change})
-    with pytest.raises(LayoutError):
-        LobEnv("grid", tape=TAPE, observation=["sprad"])
+    for columns in (["sprad"], "sprad"):
+        with pytest.raises(LayoutError, match="unknown column 'sprad'"):
+            LobEnv("grid", tape=TAPE, observation=columns)
+
+
+def test_integers_of_numpy_are_integers():
+    core = LobEnv("grid", tape=TAPE, horizon=np.int64(10), embargo_ns=np.int32(5), observation="spread").core
+    assert core.spec.layout.columns == ("spread",)
+    start = np.int64(core.market.start_ns)
+    assert LobEnv("grid", tape=TAPE, horizon=np.uint8(10), start=start).core.starts.low_ns == start
 
 
 def test_a_step_needs_a_running_episode():
