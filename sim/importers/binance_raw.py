@@ -21,6 +21,7 @@ __all__ = ["BookTicker", "Depth", "Ignored", "Line", "MarkPrice", "Snapshot", "T
 
 Levels: TypeAlias = list[tuple[str, str]]  # (price, quantity)
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_LINE_BYTES_MAX: Final = 1 << 24  # the longest message, a snapshot of 5,000 levels, has a fiftieth of it
 # Receive stamps by magnitude: microseconds of 1973 to 5138 end where nanoseconds of 1973 begin.
 _MICROSECONDS: Final = (10**14, 10**17)
 _NANOSECONDS: Final = (10**17, 2**62)
@@ -160,12 +161,16 @@ def read_messages(path: Path) -> Iterator[Line]:
     """Every message of a file, in order of receipt; blank lines are skipped. Raises `FeedError`."""
     number = 0
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device has no end, a pipe no second reading
+            raise FeedError(f"{path}: cannot read the recording: not a regular file")
         with open(path, "rb") as raw:
             packed = raw.read(2) == _GZIP_MAGIC
             raw.seek(0)
             with gzip.open(raw) if packed else raw as lines:
-                for line in lines:
+                while line := lines.readline(_LINE_BYTES_MAX):
                     number += 1
+                    if len(line) == _LINE_BYTES_MAX:
+                        raise FeedError(f"{path}:{number}: a line of more than {_LINE_BYTES_MAX} bytes")
                     if line.strip():
                         yield _parse(path, number, line)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -442,6 +442,10 @@ def test_files_that_are_not_one_recording_are_refused(tmp_path: Path) -> None:
     refused([], "no recording given")
     refused([tmp_path / "none.gz"], r"none\.gz: cannot read the recording: No such file")
     refused([tmp_path], "cannot read the recording: Is a directory")
+    refused([Path("/dev/zero")], "not a regular file")
+    endless = tmp_path / "endless.gz"
+    endless.write_bytes(gzip.compress(bytes(1 << 25)))
+    refused([endless], r"endless\.gz:1: a line of more than 16777216 bytes")
 
 
 def test_a_recording_without_its_snapshot_is_refused(tmp_path: Path) -> None:
