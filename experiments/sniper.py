@@ -52,7 +52,7 @@ class SniperResult:
     """Outcome of all attempts on one market.
 
     Attributes:
-        attempts: prints beyond the shown best, one a stamp and side.
+        attempts: prints beyond the shown best.
         fills: attempts that filled.
         edge_bps: mean over those of (mid after HORIZON_NS - fill price), in the trade's direction, in bps; NaN
             without fills.
@@ -67,8 +67,12 @@ class SniperResult:
     total_bps: float
 
 
-def find_attempts(market: Market, latency_ns: int = LATENCY_NS, horizon_ns: int = HORIZON_NS) -> Attempts:
-    """Prints beyond the best that depth shows at that moment; the last print of a stamp and side stands for all.
+def find_attempts(
+    market: Market, latency_ns: int = LATENCY_NS, horizon_ns: int = HORIZON_NS, each_print: bool = False
+) -> Attempts:
+    """Prints beyond the best that depth shows at that moment.
+
+    The last print of a stamp and side stands for all of them, unless `each_print` counts them one by one.
 
     `market` is compiled without `print_implied_depth`, so that its book is what depth shows.
     """
@@ -81,9 +85,10 @@ def find_attempts(market: Market, latency_ns: int = LATENCY_NS, horizon_ns: int 
     fits = (ns >= market.start_ns) & (ns + max(latency_ns, horizon_ns) <= market.end_ns)
     chosen = np.flatnonzero(beyond & fits)
     key = np.stack([ns[chosen], side[chosen].astype(np.int64)])
-    last = np.ones(len(chosen), bool)
-    last[:-1] = (key[:, 1:] != key[:, :-1]).any(axis=0)
-    chosen = chosen[last]
+    kept = np.ones(len(chosen), bool)
+    if not each_print:
+        kept[:-1] = (key[:, 1:] != key[:, :-1]).any(axis=0)
+    chosen = chosen[kept]
     quote = np.where(side == BUY, ask, bid)[chosen]
     return Attempts(ns[chosen], side[chosen], quote)
 
@@ -125,7 +130,7 @@ def mids2(market: Market, t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(quoted, bid + np.where(quoted, ask, 0), 0)
 
 
-def table(tapes: list[Tape]) -> list[str]:
+def table(tapes: list[Tape], each_print: bool = False) -> list[str]:
     """Lines of a Markdown table: one tape a line, the market without and with `print_implied_depth`."""
     lines = [
         "| tape | attempts | fills without | edge, bps | fills with | edge, bps | sum of edges with / without |",
@@ -133,7 +138,7 @@ def table(tapes: list[Tape]) -> list[str]:
     ]
     for tape in tapes:
         shown, effective = (Market.compile(tape, implied) for implied in (False, True))
-        attempts = find_attempts(shown)
+        attempts = find_attempts(shown, each_print=each_print)
         without, with_ = (snipe(market, effective, attempts) for market in (shown, effective))
         share = with_.total_bps / without.total_bps if without.total_bps else float("nan")
         name = f"{tape.instrument.venue} {tape.instrument.symbol}, {tape.digest[:8]}"
@@ -151,10 +156,12 @@ def _figure(result: SniperResult) -> str:
     return f"{result.edge_bps:+.2f}{error}"
 
 
-def main(names: list[str]) -> int:
-    """Print the table for the tapes named; exit status."""
+def main(arguments: list[str]) -> int:
+    """Print the table for the tapes named, `--each-print` before them or not; exit status."""
+    each_print = arguments[:1] == ["--each-print"]
+    names = arguments[each_print:] or ["synth"]
     try:
-        for line in table([open_tape(name) for name in names]):
+        for line in table([open_tape(name) for name in names], each_print):
             print(line)
     except LobgymError as error:
         print(f"sniper: {error}", file=sys.stderr)
@@ -163,4 +170,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or ["synth"]))
+    sys.exit(main(sys.argv[1:]))

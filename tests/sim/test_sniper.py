@@ -49,5 +49,10 @@ def test_the_table_of_the_documentation(capsys: pytest.CaptureFixture[str]) -> N
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert len({line.count("|") for line in lines}) == 1
+    assert main(["--each-print", "synth?seed=1&minutes=1"]) == 0
+    attempts = [
+        int(out.splitlines()[-1].split("|")[2].replace(",", "")) for out in ("\n".join(lines), capsys.readouterr().out)
+    ]
+    assert attempts[0] < attempts[1]
     assert main(["nowhere.parquet"]) == 1
     assert capsys.readouterr().err.startswith("sniper: ")
