@@ -54,6 +54,11 @@ class DemoResult:
     board: Leaderboard
     page: Path
 
+    @property
+    def ok(self) -> bool:
+        """Whether the gates passed and the replay was equal; what a policy earns is not part of it."""
+        return self.gates.passed and self.replayed
+
 
 @dataclass(frozen=True)
 class Reporter:
@@ -103,9 +108,7 @@ def run_demo(tape: str, out: Path, plan: DemoPlan, reporter: Reporter, command: 
     reporter.line("replay: equal" if replayed else "replay: NOT EQUAL")
 
     reporter.stage("leaderboard on the unseen part")
-    board = study.leaderboard(
-        study.entries(runs), command, commit, plan.seeds, plan.episodes, progress=lambda text: reporter.line(text)
-    )
+    board = study.leaderboard(study.entries(runs), command, commit, plan.seeds, plan.episodes, progress=reporter.line)
     _, page = board.write(folder / "leaderboard", gates_for_page(gates))
     return DemoResult(folder, export, gates, paper, replayed, board, page)
 
@@ -187,5 +190,6 @@ def summary(result: DemoResult) -> dict[str, Any]:
         "gates": {one.name: one.passed for one in result.gates.gates},
         "decision_hash": result.paper.decision_hash,
         "replay_equal": result.replayed,
+        "ok": result.ok,
         "page": str(result.page),
     }

@@ -33,7 +33,7 @@ def njit(function: F) -> F:
 def njit_lean(function: F) -> F:
     """`njit` for kernels that create no array: references are not counted, so nothing in them may allocate.
 
-    A `Book` is a tuple of some thirty arrays. Counting references, numba touches each array's counter, atomically,
+    A `Book` is a tuple of two dozen arrays. Counting references, numba touches each array's counter, atomically,
     around every call that passes one on; that made the matching kernels eleven times slower (docs/decisions/0005).
     """
     return cast("F", numba.njit(**_LEAN)(function))

@@ -7,8 +7,10 @@ others; at last one byte of the tape is changed and the replay must name the fir
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lobgym.experiments.demo import DemoPlan, DemoResult, Reporter, first_free, run_demo
@@ -36,6 +38,9 @@ def test_the_policy_is_exported_gated_and_served(demo: DemoResult) -> None:
     assert load_bundle(demo.export.bundle).gated
     assert demo.paper.complete
     assert demo.replayed
+    assert demo.ok
+    assert not replace(demo, replayed=False).ok
+    assert not replace(demo, gates=msgspec.structs.replace(demo.gates, passed=False)).ok
 
 
 def test_the_paper_run_lies_in_the_part_that_training_never_saw(demo: DemoResult) -> None:

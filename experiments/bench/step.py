@@ -1,9 +1,10 @@
 """`bench step`: lane-steps per second of the bare simulator, 100 ms a step, four live orders a lane.
 
 Each step every lane cancels two of its four quotes and places two new ones (post-only, at the best and two ticks behind
-it, sides alternating), then advances. The strategy is a user-style compiled function over the public kernels; orders
-travel with latency, queue and ledger as in every session. Peer: the same loop with no orders at all, which bounds
-what the clock and the cursors cost.
+it, sides alternating), then advances; fills and post-only expiries leave somewhat fewer than four at the end of a
+step, and `live_orders_mean` says how many. The strategy is a user-style compiled function over the public kernels;
+orders travel with latency, queue and ledger as in every session. Peer: the same loop with no orders at all, which
+bounds what the clock and the cursors cost.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def run(cases: list[str]) -> Iterator[BenchRow]:
             idle.append(lanes * steps / _time(session, starts, steps, False))
             rates.append(lanes * steps / _time(session, starts, steps, True))
         fills = int(session.state.lane["fills"].sum())
+        live = float(session.state.lane["live_orders"].mean())
+        facts = {"lanes": lanes, "steps": steps, "fills": fills, "live_orders_mean": live, "step_ms": 100}
         yield row_of(
             "step", case, rates, "lane-steps/s", peer="the same loop without orders", peer_values=idle,
-            extra={"lanes": lanes, "steps": steps, "fills": fills, "tape": tape.digest[:16], "step_ms": 100},
+            extra={**facts, "tape": tape.digest[:16]},
         )  # fmt: skip

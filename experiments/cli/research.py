@@ -158,8 +158,11 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="A minute's worth of training.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """The whole way: train, export, gate, serve on paper, replay, and a leaderboard with a page to look at."""
-    from lobgym.experiments.demo import DemoPlan, Reporter, run_demo, summary
+    """The whole way: train, export, gate, serve on paper, replay, and a leaderboard with a page to look at.
+
+    Exit status 1 if a gate fails or the replay differs. What the policies earn does not decide it.
+    """
+    from lobgym.experiments.demo import PAPER_JOURNAL, DemoPlan, Reporter, run_demo, summary
     from lobgym.experiments.leaderboard import render_table
 
     with progress_bar("", as_json) as bar:
@@ -171,11 +174,13 @@ def demo(
         result = run_demo(tape, out, DemoPlan.quick() if quick else DemoPlan(), reporter, command_line())
     if as_json:
         print_json(summary(result))
-        return
-    console.print(render_table(result.board, console.width))
-    console.print(f"gate report   {result.export.bundle / 'gates.md'}", highlight=False)
-    console.print(f"journal       {result.folder / 'paper.jsonl'}", highlight=False)
-    console.print(f"page          {result.page}", highlight=False)
+    else:
+        console.print(render_table(result.board, console.width))
+        console.print(f"gate report   {result.export.bundle / 'gates.md'}", highlight=False)
+        console.print(f"journal       {result.folder / PAPER_JOURNAL}", highlight=False)
+        console.print(f"page          {result.page}", highlight=False)
+    if not result.ok:
+        raise typer.Exit(1)
 
 
 def command_line() -> str:
