@@ -24,6 +24,7 @@ BBO: Final = 5  # best price and size of one side (bookTicker); a message is a b
 MARK: Final = 6  # mark price; qty_lots holds the price in 1e-8 quote units, price_ticks is 0
 INDEX: Final = 7  # index price, likewise
 FUNDING: Final = 8  # predicted funding rate in 1e-12 in qty_lots; seq holds the next funding time in ms
+STATUS: Final = 9  # qty_lots 1: trading is halted from here on, 0: it goes on
 
 # -- event flags ---------------------------------------------------------------------------------------------------
 LAST: Final = 1  # the last row of its message; between rows of one message the book is not observable
@@ -46,6 +47,8 @@ EVENT_DTYPE: Final = np.dtype(
 GTC: Final = 0  # rests until cancelled
 GTX: Final = 1  # post-only: expires instead of taking
 IOC: Final = 2  # takes what it can at once, the rest expires
+FOK: Final = 3  # takes all of it at once, or nothing
+MARKET: Final = 4  # like IOC, its limit a price band around the opposite best at arrival
 
 # -- order states (ORDER_DTYPE.state at the exchange, .view_state as the lane knows it) ---------------------------
 FREE: Final = 0  # the slot holds no order
@@ -77,6 +80,7 @@ ORDER_DTYPE: Final = np.dtype(
 # -- messages from a lane to the exchange ---------------------------------------------------------------------------
 REQ_SUBMIT: Final = 1
 REQ_CANCEL: Final = 2
+REQ_MODIFY: Final = 3
 
 REQUEST_DTYPE: Final = np.dtype([("due_ns", np.int64), ("slot", np.int32), ("kind", np.int8)], align=True)
 
@@ -87,6 +91,9 @@ CANCELLED: Final = 3
 EXPIRED: Final = 4  # what an IOC could not take, a GTX that would have taken
 REJECTED: Final = 5
 CANCEL_REJECTED: Final = 6  # the order was already done
+MODIFIED: Final = 7  # the order now stands as asked
+MODIFY_REJECTED: Final = 8  # it stays as it was, or was already done
+FUNDED: Final = 9  # a funding payment was settled
 
 RESPONSE_DTYPE: Final = np.dtype(
     [
@@ -111,6 +118,10 @@ WOULD_TAKE: Final = 2  # GTX that would have taken liquidity
 NOTHING_TO_TAKE: Final = 3  # IOC: nothing, or nothing more, within the limit
 ALREADY_DONE: Final = 4
 NO_BOOK: Final = 5  # a side of the book is empty: no reference price
+REDUCE_ONLY: Final = 6  # it would not have reduced the position
+SELF_TRADE: Final = 7  # it would have met an own order
+RATE_LIMIT: Final = 8  # more requests in the venue's window than it allows
+HALTED: Final = 9  # the venue takes no orders
 RISK_POSITION: Final = 10
 RISK_ORDER_QTY: Final = 11
 RISK_NOTIONAL: Final = 12
@@ -119,6 +130,10 @@ RISK_STALE_BOOK: Final = 14
 RISK_SPREAD: Final = 15
 RISK_OPEN_ORDERS: Final = 16
 RISK_ORDER_RATE: Final = 17
+MARGIN: Final = 18  # not enough equity for the initial margin
+LIQUIDATED: Final = 19  # the venue closes the position
+CANNOT_FILL: Final = 20  # FOK: not all of it was there
+LOST: Final = 21  # the request never reached the exchange
 
 REASON_NAMES: Final = {
     OK: "ok",
@@ -127,6 +142,10 @@ REASON_NAMES: Final = {
     NOTHING_TO_TAKE: "nothing_to_take",
     ALREADY_DONE: "already_done",
     NO_BOOK: "no_book",
+    REDUCE_ONLY: "reduce_only",
+    SELF_TRADE: "self_trade",
+    RATE_LIMIT: "rate_limit",
+    HALTED: "halted",
     RISK_POSITION: "risk_position",
     RISK_ORDER_QTY: "risk_order_qty",
     RISK_NOTIONAL: "risk_notional",
@@ -135,6 +154,10 @@ REASON_NAMES: Final = {
     RISK_SPREAD: "risk_spread",
     RISK_OPEN_ORDERS: "risk_open_orders",
     RISK_ORDER_RATE: "risk_order_rate",
+    MARGIN: "margin",
+    LIQUIDATED: "liquidated",
+    CANNOT_FILL: "cannot_fill",
+    LOST: "lost",
 }
 
 # -- a row of the fill log ------------------------------------------------------------------------------------------
