@@ -18,15 +18,15 @@ from lobgym.envs.errors import ResetNeededError
 from lobgym.envs.markets import TapeLike, market_for
 from lobgym.envs.rewards import RewardTerms
 from lobgym.envs.spans import EpisodeStarts
-from lobgym.sim.bars import quoted_mid2
-from lobgym.sim.book import cursor_at
 from lobgym.sim.desk import Desk, StepResult
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
+from lobgym.sim.mids import quoted_mid2
 from lobgym.sim.money import mark_value
 from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.params import SimParams
+from lobgym.sim.view import cursor_at
 
 __all__ = ["EnvCore", "Transition", "resolve_spec"]
 
@@ -235,8 +235,8 @@ class EnvCore:
 
     def _capital(self, capital: float | None) -> int:
         if capital is None:
-            local = self.market.local
-            mid2 = quoted_mid2(local, cursor_at(local.ns, self.market.start_ns))
+            local = self.market.local_view[0]
+            mid2 = quoted_mid2(local, cursor_at(local, self.market.start_ns))
             return max(1, abs(int(mark_value(self.desk.session.econ, self.spec.position_lots_max, mid2))))
         try:
             units = int(Decimal(str(capital)) / self.market.instrument.money_unit)

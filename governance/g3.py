@@ -24,13 +24,13 @@ from lobgym.governance.result import Check, GateResult, at_least, at_most
 from lobgym.runtime.bundle import LoadedBundle, load_bundle
 from lobgym.runtime.engine import PaperRun, RunPlan, plan_run
 from lobgym.runtime.totals import Totals
-from lobgym.sim.book import best_ask, best_bid, cursor_at
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import LobgymError
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.market import Market
 from lobgym.sim.money import mark_value
 from lobgym.sim.tape import Tape, open_tape
+from lobgym.sim.view import best_ask, best_bid, cursor_at
 
 __all__ = ["Limits", "capital_of", "gate_g3", "rules", "stressed"]
 
@@ -108,9 +108,9 @@ def stressed(spec: DeskSpec, instrument: Instrument) -> dict[str, DeskSpec]:
 
 def capital_of(spec: DeskSpec, market: Market) -> int:
     """Money units: a tenth of the position limit's value at the first mid of the local book."""
-    cursor = cursor_at(market.local.ns, market.start_ns)
-    mid2 = int(best_bid(market.local, cursor)) + int(best_ask(market.local, cursor))
-    worth = abs(int(mark_value(market.economics(spec.params.queue_power), spec.risk.position_lots_max, mid2)))
+    cursor = cursor_at(market.local_view[0], market.start_ns)
+    mid2 = int(best_bid(market.local_view[0], cursor)) + int(best_ask(market.local_view[0], cursor))
+    worth = abs(int(mark_value(market.economics(), spec.risk.position_lots_max, mid2)))
     return worth // LEVERAGE
 
 

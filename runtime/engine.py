@@ -145,7 +145,7 @@ class PaperRun:
         self._run: str = self.header["run"]
         self._low, self._high = self.spec.layout.low, self.spec.layout.high
         self._safe = safe_codes(self.spec)
-        self._desk = Desk(self.spec, market, 1, fill_log=FILL_LOG)
+        self._desk = Desk(self.spec, market, 1, log="fills", log_rows=FILL_LOG)
         self._intents = self._desk.plan(np.array([self._safe], np.int32))  # the desk's own buffers
 
     def _header(self) -> dict[str, Any]:

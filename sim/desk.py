@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lobgym.sim.bars import Bars, compile_bars, last_mid2
-from lobgym.sim.book import Book
+from lobgym.sim.calls import call_advance, call_cancel, call_submit
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.encoder import Encoder, encode_lane, make_encoder
 from lobgym.sim.errors import ActionError, ParamsError, SessionError, TapeExhaustedError
 from lobgym.sim.jit import njit_lean
-from lobgym.sim.kernel import advance, cancel, submit
-from lobgym.sim.lanes import Lanes
 from lobgym.sim.market import Market
-from lobgym.sim.money import Economics, mark_value
+from lobgym.sim.money import mark_value
 from lobgym.sim.quoter import (
     INTENT_CANCEL,
     INTENT_DTYPE,
@@ -32,6 +30,7 @@ from lobgym.sim.quoter import (
 from lobgym.sim.records import OK, RISK_OPEN_ORDERS
 from lobgym.sim.risk import LimitValues
 from lobgym.sim.session import Session, raise_lane_error
+from lobgym.sim.world import World, econ_of, lane_at, local_of
 
 __all__ = ["INTENT_CANCEL", "INTENT_DTYPE", "INTENT_SUBMIT", "Desk", "StepResult"]
 
@@ -41,9 +40,7 @@ _NO_OBSERVATIONS: Final = np.empty((0, 0), np.float32)
 class Tables(NamedTuple):
     """What a desk's kernels read and never write."""
 
-    exch: Book
-    local: Book
-    econ: Economics
+    world: World
     bars: Bars
     limits: LimitValues
     quoter: QuoterValues
@@ -81,7 +78,7 @@ class Desk:
         spec: sizes, distances, limits, observation columns, venue.
         market: the compiled tape.
         lanes: how many.
-        fill_log: rows of the session's fill log, 0 for none.
+        log, log_rows: the session's event log.
 
     Raises:
         ParamsError: a desk that may be short on a spot market.
@@ -90,7 +87,7 @@ class Desk:
         session: the lanes' state; reading it is free, sending orders through it bypasses the risk check.
     """
 
-    def __init__(self, spec: DeskSpec, market: Market, lanes: int = 1, fill_log: int = 0) -> None:
+    def __init__(self, spec: DeskSpec, market: Market, lanes: int = 1, log: str = "off", log_rows: int = 0) -> None:
         if spec.risk.short and market.instrument.kind == "spot":
             raise ParamsError(
                 f"{market.instrument.symbol} is a spot market, where nothing can be sold that is not held: "
@@ -99,11 +96,9 @@ class Desk:
         self.spec = spec
         self.market = market
         self.action = spec.action
-        self.session = Session(market, spec.params, lanes, fill_log)
+        self.session = Session(market, spec.params, lanes, log, log_rows)
         self._tables = Tables(
-            market.exch,
-            market.local,
-            self.session.econ,
+            self.session.world,
             compile_bars(market.local),
             spec.risk.values,
             spec.quoter_values,
@@ -148,7 +143,7 @@ class Desk:
     def observe(self) -> NDArray[np.float32]:
         """float32[N, D]: every lane's observation at its own time, a fresh array."""
         out = np.empty((self.lanes, self.spec.layout.size), np.float32)
-        _observe(self._tables, self.session.state, out)
+        _observe(self._tables, out)
         return out
 
     def plan(self, codes: ArrayLike) -> tuple[NDArray[np.void], NDArray[np.int64]]:
@@ -159,7 +154,7 @@ class Desk:
             own buffers, valid until its next plan or step; a caller may refuse an intent by setting its `reason`.
         """
         checked = self._codes(codes)
-        _plan(self._tables, self.session.state, checked, self._intents, self._counts)
+        _plan(self._tables, checked, self._intents, self._counts)
         self._planned = True
         return self._intents, self._counts
 
@@ -172,7 +167,7 @@ class Desk:
         if not self._planned:
             raise SessionError("commit without a plan: call plan(codes) first, and commit it once")
         self._planned = False
-        _commit(self.session.state, self._intents, self._counts)
+        _commit(self.session.world, self._intents, self._counts)
         raise_lane_error(self.session.state)
 
     def advance(self) -> NDArray[np.bool_]:
@@ -211,9 +206,7 @@ class Desk:
         shape = (self.lanes, self.spec.layout.size)
         observations = np.empty(shape, np.float32) if observe else _NO_OBSERVATIONS
         live = self._everyone if mask is None else mask
-        verdict = _step(
-            self._tables, self.session.state, checked, live, self._intents, self._counts, self._result, observations
-        )
+        verdict = _step(self._tables, checked, live, self._intents, self._counts, self._result, observations)
         if verdict < 0:
             raise TapeExhaustedError(
                 f"lane {-verdict - 1} has no full interval of {self.spec.interval_ns} ns left before {self.end_ns}; "
@@ -227,16 +220,16 @@ class Desk:
 
     def equity(self, lane: int = 0) -> int:
         """Money units: cash - fees + position of the exchange's account, marked at the last two-sided local mid."""
-        return int(_equity(self._tables, self.session.state, lane))
+        return int(_equity(self._tables, lane))
 
     def view_equity(self, lane: int = 0) -> int:
         """Like `equity`, with the account as the lane itself knows it."""
-        return int(_view_equity(self._tables, self.session.state, lane))
+        return int(_view_equity(self._tables, lane))
 
     def mid2(self, lane: int = 0) -> int:
         """Twice the last two-sided local mid, in ticks."""
         tables = self._tables
-        return int(last_mid2(tables.local, tables.bars, self.session.state.lane["local_cursor"][lane]))
+        return int(last_mid2(self.market.local_view[0], tables.bars, self.session.state.lane["local_cursor"][lane]))
 
     def _codes(self, codes: ArrayLike) -> NDArray[np.int32]:
         array = np.asarray(codes)
@@ -261,39 +254,46 @@ def _in_range(codes: NDArray[np.int32], bins: NDArray[np.int64]) -> bool:
 
 
 @njit_lean
-def _equity(tables: Tables, lanes: Lanes, i: int) -> int:
-    lane = lanes.lane[i]
-    mid2 = last_mid2(tables.local, tables.bars, lane["local_cursor"])
-    equity: int = lane["cash"] - lane["fees"] + mark_value(tables.econ, lane["position"], mid2)
+def _equity(tables: Tables, i: int) -> int:
+    w = tables.world
+    lane = lane_at(w, i)
+    mid2 = last_mid2(local_of(w), tables.bars, lane["local_cursor"])
+    equity: int = lane["cash"] - lane["fees"] - lane["funding"] + mark_value(econ_of(w), lane["position"], mid2)
     return equity
 
 
 @njit_lean
-def _view_equity(tables: Tables, lanes: Lanes, i: int) -> int:
-    lane = lanes.lane[i]
-    mid2 = last_mid2(tables.local, tables.bars, lane["local_cursor"])
-    equity: int = lane["view_cash"] - lane["view_fees"] + mark_value(tables.econ, lane["view_position"], mid2)
+def _view_equity(tables: Tables, i: int) -> int:
+    w = tables.world
+    lane = lane_at(w, i)
+    mid2 = last_mid2(local_of(w), tables.bars, lane["local_cursor"])
+    equity: int = (
+        lane["view_cash"]
+        - lane["view_fees"]
+        - lane["view_funding"]
+        + mark_value(econ_of(w), lane["view_position"], mid2)
+    )
     return equity
 
 
 @njit_lean
-def _observe(tables: Tables, lanes: Lanes, out: NDArray[np.float32]) -> None:
-    for i in range(lanes.lane.shape[0]):
-        encode_lane(tables.local, tables.bars, tables.encoder, tables.econ, lanes, i, out[i])
+def _observe(tables: Tables, out: NDArray[np.float32]) -> None:
+    w = tables.world
+    for i in range(w["lanes"]):
+        encode_lane(local_of(w), tables.bars, tables.encoder, econ_of(w), w, i, out[i])
 
 
 @njit_lean
-def _plan(
-    tables: Tables, lanes: Lanes, codes: NDArray[np.int32], intents: NDArray[np.void], counts: NDArray[np.int64]
-) -> None:
-    for i in range(lanes.lane.shape[0]):
+def _plan(tables: Tables, codes: NDArray[np.int32], intents: NDArray[np.void], counts: NDArray[np.int64]) -> None:
+    w = tables.world
+    for i in range(w["lanes"]):
         counts[i] = plan_lane(
-            tables.local, tables.econ, tables.limits, tables.quoter, lanes, i, codes[i], intents[i]
+            local_of(w), econ_of(w), tables.limits, tables.quoter, w, i, codes[i], intents[i]
         )  # fmt: skip
 
 
 @njit_lean
-def _commit_lane(lanes: Lanes, i: int, intents: NDArray[np.void], count: int) -> int:
+def _commit_lane(w: World, i: int, intents: NDArray[np.void], count: int) -> int:
     """Send what is permitted; return how many intents were not."""
     refused = 0
     for k in range(count):
@@ -301,9 +301,9 @@ def _commit_lane(lanes: Lanes, i: int, intents: NDArray[np.void], count: int) ->
         if intent["reason"] != OK:
             refused += 1
         elif intent["kind"] == INTENT_CANCEL:
-            cancel(lanes, i, intent["slot"])
+            call_cancel(w, i, intent["slot"])
         else:
-            order_id = submit(lanes, i, intent["side"], intent["tick"], intent["qty"], intent["tif"])
+            order_id = call_submit(w, i, intent["side"], intent["tick"], intent["qty"], intent["tif"], 0)
             intent["order_id"] = order_id
             if order_id == 0:
                 intent["reason"] = RISK_OPEN_ORDERS
@@ -312,25 +312,26 @@ def _commit_lane(lanes: Lanes, i: int, intents: NDArray[np.void], count: int) ->
 
 
 @njit_lean
-def _commit(lanes: Lanes, intents: NDArray[np.void], counts: NDArray[np.int64]) -> None:
-    for i in range(lanes.lane.shape[0]):
-        _commit_lane(lanes, i, intents[i], counts[i])
+def _commit(w: World, intents: NDArray[np.void], counts: NDArray[np.int64]) -> None:
+    for i in range(w["lanes"]):
+        _commit_lane(w, i, intents[i], counts[i])
 
 
 @njit_lean
 def _step(
-    tables: Tables, lanes: Lanes, codes: NDArray[np.int32], mask: NDArray[np.bool_], intents: NDArray[np.void],
+    tables: Tables, codes: NDArray[np.int32], mask: NDArray[np.bool_], intents: NDArray[np.void],
     counts: NDArray[np.int64], out: StepResult, observations: NDArray[np.float32],
 ) -> int:  # fmt: skip
     """One step of every lane. Returns the number of lanes in error, or -1 - i if lane i is at the end of the tape."""
-    size = lanes.lane.shape[0]
+    w = tables.world
+    size = w["lanes"]
     for i in range(size):
-        if mask[i] and lanes.lane[i]["t_ns"] + tables.interval_ns > tables.end_ns:
+        if mask[i] and lane_at(w, i)["t_ns"] + tables.interval_ns > tables.end_ns:
             return -1 - i
     failed = 0
     for i in range(size):
-        lane = lanes.lane[i]
-        before = _equity(tables, lanes, i)
+        lane = lane_at(w, i)
+        before = _equity(tables, i)
         fills, maker_fills, fees = lane["fills"], lane["maker_fills"], lane["fees"]
         filled_orders = lane["filled_orders"]
         turnover, submits, cancels = lane["turnover"], lane["submits"], lane["cancels"]
@@ -338,16 +339,16 @@ def _step(
         counts[i] = 0
         if mask[i]:
             counts[i] = plan_lane(
-                tables.local, tables.econ, tables.limits, tables.quoter, lanes, i, codes[i], intents[i]
+                local_of(w), econ_of(w), tables.limits, tables.quoter, w, i, codes[i], intents[i]
             )  # fmt: skip
-            refused = _commit_lane(lanes, i, intents[i], counts[i])
-            advance(tables.exch, tables.local, tables.econ, lanes, i, lane["t_ns"] + tables.interval_ns)
-        after = _equity(tables, lanes, i)
+            refused = _commit_lane(w, i, intents[i], counts[i])
+            call_advance(w, i, lane["t_ns"] + tables.interval_ns)
+        after = _equity(tables, i)
         out.equity_before[i] = before
         out.equity[i] = after
         out.pnl[i] = after - before
         out.position[i] = lane["position"]
-        out.mid2[i] = last_mid2(tables.local, tables.bars, lane["local_cursor"])
+        out.mid2[i] = last_mid2(local_of(w), tables.bars, lane["local_cursor"])
         out.fills[i] = lane["fills"] - fills
         out.maker_fills[i] = lane["maker_fills"] - maker_fills
         out.filled_orders[i] = lane["filled_orders"] - filled_orders
@@ -360,5 +361,5 @@ def _step(
         if lane["error"] != 0:
             failed += 1
         if observations.shape[0] > 0:
-            encode_lane(tables.local, tables.bars, tables.encoder, tables.econ, lanes, i, observations[i])
+            encode_lane(local_of(w), tables.bars, tables.encoder, econ_of(w), w, i, observations[i])
     return failed

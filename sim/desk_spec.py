@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 
 from lobgym.sim.actions import GRID, GRID_BINS, TARGET, ActionSpec
-from lobgym.sim.book import best_ask, best_bid, cursor_at
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
 from lobgym.sim.money import MONEY_MAX, mark_value
@@ -22,6 +21,7 @@ from lobgym.sim.observation import GRID_COLUMNS, TARGET_COLUMNS, ObservationLayo
 from lobgym.sim.params import SimParams
 from lobgym.sim.quoter import SUBMITS_MAX, QuoterValues
 from lobgym.sim.risk import RiskLimits
+from lobgym.sim.view import best_ask, best_bid, cursor_at
 
 __all__ = ["SPACING_MULTIPLES", "DeskSpec", "price_unit_ticks"]
 
@@ -180,14 +180,15 @@ class DeskSpec:
         short: targets run from 0 to 1, and `risk.short` is off.
         """
         _refuse_unknown(overrides)
-        cursor = cursor_at(market.local.ns, market.start_ns)
-        mid2 = int(best_bid(market.local, cursor) + best_ask(market.local, cursor))
+        local = market.local_view[0]
+        cursor = cursor_at(local, market.start_ns)
+        mid2 = int(best_bid(local, cursor) + best_ask(local, cursor))
         unit = price_unit_ticks(mid2 // 2)
         order_lots = overrides.get("order_lots", default_order_lots(market, mid2))
         position = overrides.get("position_lots_max", _POSITION_ORDERS * order_lots)
         params = overrides.get("params", SimParams())
         # A default value must not decide what a spec permits: the notional limit is four times the position's value.
-        worth = abs(int(mark_value(market.economics(params.queue_power), position, mid2)))
+        worth = abs(int(mark_value(market.economics(), position, mid2)))
         short = market.instrument.kind != "spot"
         defaults: dict[str, Any] = {
             "interval_ns": 500_000_000,

@@ -10,14 +10,16 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.bars import Bars, last_mid2, marked_cursor_at, natr_bps, quoted_mid2
-from lobgym.sim.book import LADDER_SCRATCH, Book, ladder_with
+from lobgym.sim.bars import Bars, last_mid2, marked_cursor_at, natr_bps
 from lobgym.sim.jit import njit_lean
-from lobgym.sim.lanes import Lanes
+from lobgym.sim.ladder import LADDER_SCRATCH, ladder_with
+from lobgym.sim.mids import quoted_mid2
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.observation import COLUMN_NUMBERS, COLUMNS, ObservationLayout
 from lobgym.sim.own import own_view
 from lobgym.sim.records import BUY, SELL
+from lobgym.sim.view import BookView, best_ask, best_ask_qty, best_bid, best_bid_qty, bought_lots, row_ns, sold_lots
+from lobgym.sim.world import World, lane_at
 
 __all__ = ["Encoder", "encode_lane", "make_encoder"]
 
@@ -114,26 +116,21 @@ def _balance(plus: float, minus: float) -> float:
 
 
 @njit_lean
-def _return_bps(local: Book, cursor: int, mid2: int) -> float:
+def _return_bps(local: BookView, cursor: int, mid2: int) -> float:
     then = quoted_mid2(local, cursor)
     return (mid2 - then) * 1e4 / then if then > 0 and mid2 > 0 else 0.0
 
 
 @njit_lean
-def _traded(local: Book, cursor: int, back: int) -> tuple[float, float]:
+def _traded(local: BookView, cursor: int, back: int) -> tuple[float, float]:
     """Lots bought and sold by takers in rows [back, cursor)."""
-    if cursor == back:
-        return 0.0, 0.0
-    bought = local.cum_buy[cursor - 1]
-    sold = local.cum_sell[cursor - 1]
-    if back > 0:
-        bought -= local.cum_buy[back - 1]
-        sold -= local.cum_sell[back - 1]
+    bought = bought_lots(local, cursor) - bought_lots(local, back)
+    sold = sold_lots(local, cursor) - sold_lots(local, back)
     return float(bought), float(sold)
 
 
 @njit_lean
-def _depth_columns(local: Book, encoder: Encoder, cursor: int, mid2: int) -> float:
+def _depth_columns(local: BookView, encoder: Encoder, cursor: int, mid2: int) -> float:
     """Columns over the best levels; returns the lots that they display together."""
     values = encoder.values
     sides = encoder.sides
@@ -160,50 +157,50 @@ def _depth_columns(local: Book, encoder: Encoder, cursor: int, mid2: int) -> flo
 
 
 @njit_lean
-def _market_columns(local: Book, bars: Bars, encoder: Encoder, cursor: int, t_ns: int, mid2: int) -> None:
+def _market_columns(local: BookView, bars: Bars, encoder: Encoder, cursor: int, t_ns: int, mid2: int) -> None:
     values = encoder.values
     needs = encoder.needs
     depth = _depth_columns(local, encoder, cursor, mid2) if needs & _NEED_LADDER else 0.0
     values[_NATR_14] = natr_bps(bars, t_ns)
     if cursor == 0:
         return
-    values[_BOOK_AGE] = (t_ns - local.ns[cursor - 1]) / 1e9
+    values[_BOOK_AGE] = (t_ns - row_ns(local, cursor - 1)) / 1e9
     if mid2 > 0:
-        bid_qty = float(local.bid_qty[cursor - 1])
-        ask_qty = float(local.ask_qty[cursor - 1])
-        spread_bps = (local.ask[cursor - 1] - local.bid[cursor - 1]) * 2e4 / mid2
+        bid_qty = float(best_bid_qty(local, cursor))
+        ask_qty = float(best_ask_qty(local, cursor))
+        spread_bps = (best_ask(local, cursor) - best_bid(local, cursor)) * 2e4 / mid2
         values[_TWO_SIDED] = 1.0
         values[_SPREAD] = spread_bps
         values[_IMBALANCE_1] = _balance(bid_qty, ask_qty)
         values[_MICROPRICE] = 0.5 * spread_bps * _balance(bid_qty, ask_qty)
     last_second = 0.0
     if needs & _NEED_BACK_1:
-        back = marked_cursor_at(local.ns, bars, t_ns - _SECOND)
+        back = marked_cursor_at(local, bars, t_ns - _SECOND)
         bought, sold = _traded(local, cursor, back)
         last_second = bought + sold
         values[_RETURN_1S] = _return_bps(local, back, mid2)
         values[_TRADE_FLOW_1S] = _balance(bought, sold)
         values[_VOLUME_1S] = last_second / (last_second + depth) if last_second > 0.0 else 0.0
     if needs & _NEED_BACK_5:
-        back = marked_cursor_at(local.ns, bars, t_ns - 5 * _SECOND)
+        back = marked_cursor_at(local, bars, t_ns - 5 * _SECOND)
         bought, sold = _traded(local, cursor, back)
         values[_RETURN_5S] = _return_bps(local, back, mid2)
         values[_TRADE_FLOW_5S] = _balance(bought, sold)
     if needs & _NEED_BACK_30:
-        back = marked_cursor_at(local.ns, bars, t_ns - 30 * _SECOND)
+        back = marked_cursor_at(local, bars, t_ns - 30 * _SECOND)
         bought, sold = _traded(local, cursor, back)
         values[_RETURN_30S] = _return_bps(local, back, mid2)
         values[_ACTIVITY] = last_second / (last_second + (bought + sold) / 30.0) if bought + sold > 0.0 else 0.0
 
 
 @njit_lean
-def _own_columns(local: Book, bars: Bars, encoder: Encoder, econ: Economics, lanes: Lanes, i: int, mid2: int) -> None:
+def _own_columns(local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, mid2: int) -> None:
     values = encoder.values
-    lane = lanes.lane[i]
+    lane = lane_at(w, i)
     limit = float(encoder.position_lots_max)
     values[_INVENTORY] = lane["view_position"] / limit
     if encoder.needs & _NEED_ORDERS:
-        own = own_view(lanes, i)
+        own = own_view(w, i)
         values[_OPEN_BID_LOTS] = own.bid_lots / limit
         values[_OPEN_ASK_LOTS] = own.ask_lots / limit
         values[_PENDING] = float(own.pending)
@@ -217,21 +214,26 @@ def _own_columns(local: Book, bars: Bars, encoder: Encoder, econ: Economics, lan
     mark2 = last_mid2(local, bars, lane["local_cursor"])
     worth = abs(mark_value(econ, encoder.position_lots_max, mark2))
     if worth > 0:
-        equity = lane["view_cash"] - lane["view_fees"] + mark_value(econ, lane["view_position"], mark2)
+        equity = (
+            lane["view_cash"]
+            - lane["view_fees"]
+            - lane["view_funding"]
+            + mark_value(econ, lane["view_position"], mark2)
+        )
         values[_EPISODE_PNL] = equity * 1e4 / worth
 
 
 @njit_lean
 def encode_lane(
-    local: Book, bars: Bars, encoder: Encoder, econ: Economics, lanes: Lanes, i: int, out: NDArray[np.float32]
+    local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, out: NDArray[np.float32]
 ) -> None:
     """Write lane `i`'s observation into `out` [D]: the local book and the lane's own view, at its own time."""
     values = encoder.values
     values[:] = 0.0
-    cursor = lanes.lane[i]["local_cursor"]
+    cursor = lane_at(w, i)["local_cursor"]
     mid2 = quoted_mid2(local, cursor)
-    _market_columns(local, bars, encoder, cursor, lanes.lane[i]["t_ns"], mid2)
-    _own_columns(local, bars, encoder, econ, lanes, i, mid2)
+    _market_columns(local, bars, encoder, cursor, lane_at(w, i)["t_ns"], mid2)
+    _own_columns(local, bars, encoder, econ, w, i, mid2)
     for k in range(encoder.ids.shape[0]):
         column = encoder.ids[k]
         value = values[column]

@@ -16,10 +16,11 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["njit", "njit_inline", "njit_lean"]
+__all__ = ["njit", "njit_inline", "njit_inner", "njit_leaf", "njit_lean"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LEAN: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "_nrt": False}
+_INNER: dict[str, Any] = {**_LEAN, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def njit(function: F) -> F:
@@ -33,15 +34,22 @@ def njit(function: F) -> F:
 def njit_lean(function: F) -> F:
     """`njit` for kernels that create no array: references are not counted, so nothing in them may allocate.
 
-    A `Book` is a tuple of two dozen arrays. Counting references, numba touches each array's counter, atomically,
-    around every call that passes one on; that made the matching kernels eleven times slower (docs/decisions/0005).
+    Counting references, numba touches a counter atomically around every call that passes an array on; that made the
+    matching kernels eleven times slower (docs/decisions/0005).
     """
     return cast("F", numba.njit(**_LEAN)(function))
 
 
 def njit_inline(function: F) -> F:
-    """`njit_lean` for small kernels and those with one caller: always inlined by the code generator.
-
-    A tuple of arrays is passed by value, so that a call costs more than many of the functions do.
-    """
+    """`njit_lean` for small kernels: always inlined by the code generator."""
     return cast("F", numba.njit(forceinline=True, **_LEAN)(function))
+
+
+def njit_inner(function: F) -> F:
+    """`njit_lean` for what only other kernels call: no way in from Python is compiled along with it."""
+    return cast("F", numba.njit(**_INNER)(function))
+
+
+def njit_leaf(function: F) -> F:
+    """`njit_inline` for what only other kernels call."""
+    return cast("F", numba.njit(forceinline=True, **_INNER)(function))

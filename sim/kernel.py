@@ -3,6 +3,8 @@
 Everything stamped at or before the target time is processed in one total order: by stamp, and where stamps are
 equal the exchange's data before the orders that arrive with it. What a lane knows (`view_*`, its local cursor) only
 ever comes from rows and answers that have reached it.
+
+These functions are what a compiled strategy calls; `Session` is their plain Python face.
 """
 
 from __future__ import annotations
@@ -12,297 +14,413 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.book import (
-    NO_ASK,
-    NO_BID,
-    Book,
-    best_ask,
-    best_bid,
-    cursor_at,
-    is_known,
-    level_qty,
-    seek_forward,
-)
-from lobgym.sim.jit import njit_inline, njit_lean
-from lobgym.sim.lanes import Lanes, push_response
-from lobgym.sim.matching import apply_rows, take
-from lobgym.sim.money import Economics
-from lobgym.sim.queue import FRONT_BITS
+from lobgym.sim.answers import write_log
+from lobgym.sim.arrival import cancel_arrives, submit_arrives
+from lobgym.sim.book import NO_ASK, NO_BID
+from lobgym.sim.calls import call_advance, call_modify_arrives, entry
+from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
+from lobgym.sim.latency import MODEL_NONE, feed_jitter, modelled_entry
+from lobgym.sim.matching import apply_rows, raise_fee_tier
+from lobgym.sim.money import MONEY_MAX
 from lobgym.sim.records import (
     ACK,
-    ALREADY_DONE,
-    BUY,
     CANCEL_REJECTED,
     CANCELLED,
     DONE,
     ERR_REQUESTS_FULL,
-    EXPIRED,
+    ERR_RESPONSES_FULL,
     FILL,
     FREE,
-    GTX,
-    IOC,
+    FUNDED,
     LIVE,
-    NOTHING_TO_TAKE,
+    LOG_FULL,
+    LOST,
+    MODIFIED,
+    MODIFY_REJECTED,
     REJECTED,
     REQ_CANCEL,
+    REQ_MODIFY,
     REQ_SUBMIT,
     SENT,
-    UNKNOWN_LEVEL,
-    WOULD_TAKE,
+    SENT_CANCEL,
+    SENT_MODIFY,
+    SENT_SUBMIT,
 )
+from lobgym.sim.view import cursor_at, row_ns, seek_forward
+from lobgym.sim.world import World, exch_of, lane_at, local_of, order_at, request_at, response_at, restore_defaults
 
-__all__ = ["advance", "advance_all", "cancel", "find_slot", "reset_lane", "submit"]
+__all__ = [
+    "advance",
+    "advance_all",
+    "cancel",
+    "find_slot",
+    "modify",
+    "next_feed_ns",
+    "reset_lane",
+    "reset_lanes",
+    "submit",
+    "wait_answer",
+]
 
 _FOREVER: Final = np.iinfo(np.int64).max
+_SECOND: Final = 1_000_000_000
+
+
+@njit_inner
+def reset_lane(
+    w: World, i: int, t_ns: int, seed: np.uint64
+) -> None:  # fmt: skip
+    """Put an empty lane at time `t_ns`: two searches, no replay.
+
+    The session's defaults hold the lane's parameters; everything else in them is 0.
+    """
+    for slot in range(lane_at(w, i)["slot_count"]):
+        order_at(w, i, slot)["state"] = FREE
+        order_at(w, i, slot)["view_state"] = FREE
+    lane = lane_at(w, i)
+    restore_defaults(w, i)
+    lane["seed"] = seed
+    lane["t_ns"] = t_ns
+    lane["exch_cursor"] = cursor_at(exch_of(w), t_ns)
+    lane["local_cursor"] = cursor_at(local_of(w), _received_by(w, i, t_ns))
+    lane["digest"] = seed
+    lane["next_id"] = 1
+    lane["next_rank"] = 1
+    lane["free_slot"] = -1
+    lane["bid_high"] = NO_BID
+    lane["ask_low"] = NO_ASK
+    lane["list_cursor"] = -(1 << 40)  # far away: the first use looks its places up
+    lane["check_ns"] = _FOREVER
+    lane["fee_tier_at"] = MONEY_MAX
+    if w["fee_tier_count"] > 0:
+        raise_fee_tier(w, i)
 
 
 @njit_lean
-def reset_lane(
-    exch: Book, local: Book, lanes: Lanes, i: int, t_ns: int, seed: np.uint64, entry_ns: int, response_ns: int,
-    maker_fee_ppb: int, taker_fee_ppb: int,
+def reset_lanes(
+    w: World, mask: NDArray[np.bool_], t_ns: NDArray[np.int64], seeds: NDArray[np.uint64]
 ) -> None:  # fmt: skip
-    """Put an empty lane at time `t_ns`: two searches, no replay."""
-    for slot in range(lanes.lane[i]["slot_count"]):
-        lanes.orders[i, slot]["state"] = FREE
-        lanes.orders[i, slot]["view_state"] = FREE
-    lane = lanes.lane[i]
-    lane["t_ns"] = t_ns
-    lane["exch_cursor"] = cursor_at(exch.ns, t_ns)
-    lane["local_cursor"] = cursor_at(local.ns, t_ns)
-    lane["seed"] = seed
-    lane["digest"] = seed
-    lane["next_id"] = 1
-    lane["entry_ns"] = entry_ns
-    lane["response_ns"] = response_ns
-    lane["maker_fee_ppb"] = maker_fee_ppb
-    lane["taker_fee_ppb"] = taker_fee_ppb
-    lane["position"] = 0
-    lane["cash"] = 0
-    lane["fees"] = 0
-    lane["view_position"] = 0
-    lane["view_cash"] = 0
-    lane["view_fees"] = 0
-    lane["submits"] = 0
-    lane["cancels"] = 0
-    lane["rejects"] = 0
-    lane["fills"] = 0
-    lane["maker_fills"] = 0
-    lane["filled_lots"] = 0
-    lane["filled_orders"] = 0
-    lane["first_fill_wait_ns"] = 0
-    lane["turnover"] = 0
-    lane["request_head"] = 0
-    lane["request_tail"] = 0
-    lane["response_head"] = 0
-    lane["response_tail"] = 0
-    lane["spent_count"] = 0
-    lane["slot_count"] = 0
-    lane["live_orders"] = 0
-    lane["error"] = 0
+    """`reset_lane` for every lane of `mask`."""
+    for i in range(w["lanes"]):
+        if mask[i]:
+            reset_lane(w, i, t_ns[i], seeds[i])
 
 
 # -- what a lane can do ----------------------------------------------------------------------------------------------
 
 
-@njit_inline
-def _request(lanes: Lanes, i: int, slot: int, kind: int) -> None:
-    lane = lanes.lane[i]
-    size = lanes.requests.shape[1]
-    if lane["request_tail"] - lane["request_head"] >= size:
+@njit_inner
+def _lose(w: World, i: int, slot: int, kind: int, after_ns: int) -> None:
+    """A request that never reaches the exchange; its sender learns so after `after_ns`."""
+    lane = lane_at(w, i)
+    order = order_at(w, i, slot)
+    size = w["max_responses"]
+    if lane["response_count"] >= size:
+        lane["error"] = ERR_RESPONSES_FULL
+        return
+    due = max(lane["t_ns"] + after_ns, lane["response_due"])
+    lane["response_due"] = due
+    lost = REJECTED if kind == REQ_SUBMIT else (CANCEL_REJECTED if kind == REQ_CANCEL else MODIFY_REJECTED)
+    sent = response_at(w, i, (lane["response_head"] + lane["response_count"]) % size)
+    sent["due_ns"] = due
+    sent["exch_ns"] = lane["t_ns"]
+    sent["tick"] = 0
+    sent["qty"] = 0
+    sent["cash"] = 0
+    sent["fee"] = 0
+    sent["slot"] = slot
+    sent["kind"] = lost
+    sent["side"] = order["side"]
+    sent["maker"] = 0
+    sent["reason"] = LOST
+    sent["request"] = 0
+    sent["leaves"] = order["leaves"]
+    lane["response_count"] += 1
+    if kind == REQ_SUBMIT:
+        order["state"] = DONE
+        lane["rejects"] += 1
+    if w["log_level"] == LOG_FULL:
+        write_log(
+            w, i, lost, lane["t_ns"], due, order["id"], order["submit_ns"], order["tif"], order["side"], 0, 0, 0,
+            0, 0, LOST,
+        )  # fmt: skip
+
+
+@njit_leaf
+def _request(w: World, i: int, slot: int, kind: int, tick: int, qty: int, extra_ns: int, logged: int) -> None:
+    lane = lane_at(w, i)
+    size = w["max_requests"]
+    count = lane["request_count"]
+    if count >= size:
         lane["error"] = ERR_REQUESTS_FULL
         return
-    request = lanes.requests[i, lane["request_tail"] % size]
-    request["due_ns"] = lane["t_ns"] + lane["entry_ns"]
+    entry = lane["entry_ns"] + extra_ns
+    if w["latency"] != MODEL_NONE:
+        modelled = modelled_entry(w, lane["seed"], lane["requests_sent"], lane["t_ns"])
+        lane["requests_sent"] += 1
+        if modelled < 0:
+            _lose(w, i, slot, kind, -modelled)
+            return
+        entry += modelled
+    due = max(lane["t_ns"] + entry, lane["request_due"])
+    lane["request_due"] = due
+    place = lane["request_head"] + count
+    if place >= size:
+        place -= size
+    request = request_at(w, i, place)
+    request["due_ns"] = due
+    request["tick"] = tick
+    request["qty"] = qty
     request["slot"] = slot
     request["kind"] = kind
-    lane["request_tail"] += 1
+    lane["request_count"] = count + 1
+    if w["log_level"] == LOG_FULL:
+        order = order_at(w, i, slot)
+        write_log(
+            w, i, logged, lane["t_ns"], due, order["id"], order["submit_ns"], order["tif"], order["side"], tick,
+            qty, 0, 0, 0, 0,
+        )  # fmt: skip
 
 
-@njit_lean
-def submit(lanes: Lanes, i: int, side: int, tick: int, qty: int, tif: int) -> int:
-    """Send an order now; return its id, or 0 if every order slot is in use. No risk check here."""
-    lane = lanes.lane[i]
-    slot = 0
-    while slot < lane["slot_count"] and lanes.orders[i, slot]["state"] != FREE:
-        slot += 1
-    if slot == lanes.orders.shape[1]:
-        return 0
-    if slot == lane["slot_count"]:
+@njit_leaf
+def _slot(w: World, i: int) -> int:
+    """Take a free order slot; -1 if every one is in use."""
+    lane = lane_at(w, i)
+    slot = lane["free_slot"]
+    if slot >= 0:
+        lane["free_slot"] = order_at(w, i, slot)["next_free"]
+    else:
+        slot = lane["slot_count"]
+        if slot == w["max_orders"]:
+            return -1
         lane["slot_count"] = slot + 1
-    order = lanes.orders[i, slot]
-    order["id"] = lane["next_id"]
+    lane["slots_used"] += 1
+    return int(slot)
+
+
+@entry("submit")
+def submit(w: World, i: int, side: int, tick: int, qty: int, tif: int, reduce_only: int) -> int:
+    """Send an order now; return its id, or 0 if every order slot is in use. No risk check here."""
+    lane = lane_at(w, i)
+    slot = _slot(w, i)
+    if slot < 0:
+        return 0
+    order = order_at(w, i, slot)
+    order_id = lane["next_id"]
+    order["id"] = order_id
     order["tick"] = tick
     order["qty"] = qty
     order["leaves"] = qty
-    order["front"] = 0
-    order["since_print"] = 0
+    order["view_tick"] = tick
     order["view_leaves"] = qty
     order["submit_ns"] = lane["t_ns"]
     order["arrive_ns"] = 0
+    order["shared"] = 0
     order["side"] = side
     order["tif"] = tif
+    order["reduce_only"] = reduce_only
     order["state"] = SENT
     order["view_state"] = SENT
     order["cancel_sent"] = 0
-    lane["next_id"] += 1
+    order["modifies_sent"] = 0
+    lane["next_id"] = order_id + 1
     lane["submits"] += 1
-    _request(lanes, i, slot, REQ_SUBMIT)
-    return int(order["id"])
+    _request(w, i, slot, REQ_SUBMIT, tick, qty, w["submit_extra_ns"], SENT_SUBMIT)
+    return int(order_id)
 
 
-@njit_inline
-def cancel(lanes: Lanes, i: int, slot: int) -> None:
+@entry("cancel")
+def cancel(w: World, i: int, slot: int) -> int:
     """Ask for an order to be cancelled. Asking twice, or for one known to be done, sends nothing."""
-    order = lanes.orders[i, slot]
+    order = order_at(w, i, slot)
     if order["cancel_sent"] or order["view_state"] == DONE or order["view_state"] == FREE:
-        return
+        return 0
     order["cancel_sent"] = 1
-    lanes.lane[i]["cancels"] += 1
-    _request(lanes, i, slot, REQ_CANCEL)
+    lane_at(w, i)["cancels"] += 1
+    _request(w, i, slot, REQ_CANCEL, 0, 0, w["cancel_extra_ns"], SENT_CANCEL)
+    return 0
+
+
+@entry("modify")
+def modify(w: World, i: int, slot: int, tick: int, qty: int) -> int:
+    """Ask for an order to stand at `tick` with `qty` lots in total. For one known to be done it sends nothing."""
+    order = order_at(w, i, slot)
+    if order["view_state"] == DONE or order["view_state"] == FREE:
+        return 0
+    order["modifies_sent"] += 1
+    lane_at(w, i)["modifies"] += 1
+    _request(w, i, slot, REQ_MODIFY, tick, qty, w["modify_extra_ns"], SENT_MODIFY)
+    return 0
 
 
 @njit_lean
-def find_slot(lanes: Lanes, i: int, order_id: int) -> int:
+def find_slot(w: World, i: int, order_id: int) -> int:
     """Slot of an order id, or -1."""
-    for slot in range(lanes.lane[i]["slot_count"]):
-        if lanes.orders[i, slot]["state"] != FREE and lanes.orders[i, slot]["id"] == order_id:
+    for slot in range(lane_at(w, i)["slot_count"]):
+        if order_at(w, i, slot)["id"] == order_id and order_at(w, i, slot)["state"] != FREE:
             return slot
     return -1
-
-
-# -- what the exchange does ------------------------------------------------------------------------------------------
-
-
-@njit_inline
-def _arrive(book: Book, econ: Economics, lanes: Lanes, i: int, slot: int, ns: int, cursor: int) -> None:
-    """A new order meets the book of the exchange."""
-    order = lanes.orders[i, slot]
-    lane = lanes.lane[i]
-    order["arrive_ns"] = ns
-    side = order["side"]
-    tick = order["tick"]
-    opposite = best_ask(book, cursor) if side == BUY else best_bid(book, cursor)
-    exists = opposite != NO_ASK and opposite != NO_BID
-    takes = exists and side * tick >= side * opposite
-    if order["tif"] != IOC and not takes and not is_known(book, side, tick, cursor):
-        order["state"] = DONE
-        lane["rejects"] += 1
-        push_response(lanes, i, slot, REJECTED, ns, 0, 0, 0, 0, 0, UNKNOWN_LEVEL)
-        return
-    if takes and order["tif"] == GTX:
-        order["state"] = DONE
-        lane["rejects"] += 1
-        push_response(lanes, i, slot, EXPIRED, ns, 0, 0, 0, 0, 0, WOULD_TAKE)
-        return
-    if takes:
-        take(book, econ, lanes, i, slot, ns, cursor, False)
-        if order["leaves"] == 0:
-            return
-    if order["tif"] == IOC:
-        order["state"] = DONE
-        lane["rejects"] += order["leaves"] == order["qty"]
-        push_response(lanes, i, slot, EXPIRED, ns, 0, 0, 0, 0, 0, NOTHING_TO_TAKE)
-        return
-    # What is left of an order that took rests alone at a price where nobody of its side stood.
-    front = 0 if takes else level_qty(book, side, tick, cursor) << FRONT_BITS
-    # A reset of the book may have left an older own order here with a front that nothing displays any more.
-    for other in range(lane["slot_count"]):
-        rival = lanes.orders[i, other]
-        if rival["state"] == LIVE and rival["side"] == side and rival["tick"] == tick:
-            front = max(front, rival["front"])
-    order["front"] = front
-    order["state"] = LIVE
-    lane["live_orders"] += 1
-    push_response(lanes, i, slot, ACK, ns, 0, 0, 0, 0, 0, 0)
-
-
-@njit_inline
-def _cancel_arrives(lanes: Lanes, i: int, slot: int, ns: int) -> None:
-    order = lanes.orders[i, slot]
-    if order["state"] == LIVE:
-        order["state"] = DONE
-        lanes.lane[i]["live_orders"] -= 1
-        push_response(lanes, i, slot, CANCELLED, ns, 0, 0, 0, 0, 0, 0)
-    else:
-        push_response(lanes, i, slot, CANCEL_REJECTED, ns, 0, 0, 0, 0, 0, ALREADY_DONE)
 
 
 # -- what a lane learns ----------------------------------------------------------------------------------------------
 
 
-@njit_inline
-def _free_if_settled(lanes: Lanes, i: int, slot: int) -> None:
-    """Give a slot back once both sides are done with the order and no cancel of it is under way."""
-    order = lanes.orders[i, slot]
-    if order["state"] != DONE or order["view_state"] != DONE or order["cancel_sent"]:
+@njit_leaf
+def _free_if_settled(w: World, i: int, slot: int) -> None:
+    """Give a slot back once both sides are done with the order and no request about it is under way."""
+    order = order_at(w, i, slot)
+    if order["state"] != DONE or order["view_state"] != DONE or order["cancel_sent"] or order["modifies_sent"]:
         return
+    lane = lane_at(w, i)
     order["state"] = FREE
     order["view_state"] = FREE
-    lane = lanes.lane[i]
-    while lane["slot_count"] > 0 and lanes.orders[i, lane["slot_count"] - 1]["state"] == FREE:
-        lane["slot_count"] -= 1
+    order["next_free"] = lane["free_slot"]
+    lane["free_slot"] = slot
+    lane["slots_used"] -= 1
+    if lane["slots_used"] == 0:
+        lane["slot_count"] = 0
+        lane["free_slot"] = -1
 
 
-@njit_inline
-def _learn(lanes: Lanes, i: int, t_ns: int) -> None:
+@njit_leaf
+def _learn(w: World, i: int, t_ns: int) -> None:
     """Read every answer that has arrived by `t_ns`."""
-    lane = lanes.lane[i]
-    size = lanes.responses.shape[1]
-    while lane["response_head"] < lane["response_tail"]:
-        answer = lanes.responses[i, lane["response_head"] % size]
-        if answer["due_ns"] > t_ns:
+    lane = lane_at(w, i)
+    size = w["max_responses"]
+    while lane["response_count"] > 0:
+        got = response_at(w, i, lane["response_head"])
+        if got["due_ns"] > t_ns:
             return
         lane["response_head"] += 1
-        slot = answer["slot"]
-        order = lanes.orders[i, slot]
-        kind = answer["kind"]
+        if lane["response_head"] == size:
+            lane["response_head"] = 0
+        lane["response_count"] -= 1
+        kind = got["kind"]
+        slot = got["slot"]
         if kind == FILL:
-            lane["view_position"] += order["side"] * answer["qty"]
-            lane["view_cash"] += answer["cash"]
-            lane["view_fees"] += answer["fee"]
-            order["view_leaves"] -= answer["qty"]
-            if order["view_leaves"] == 0:
-                order["view_state"] = DONE
-        elif kind == ACK:
+            lane["view_position"] += got["side"] * got["qty"]
+            lane["view_cash"] += got["cash"]
+            lane["view_fees"] += got["fee"]
+        elif kind == FUNDED:
+            lane["view_funding"] -= got["cash"]
+        if slot < 0:
+            continue
+        order = order_at(w, i, slot)
+        order["view_leaves"] = got["leaves"]
+        if kind == ACK:
             order["view_state"] = LIVE
+            continue
+        if kind == FILL:
+            if got["leaves"] == 0:
+                order["view_state"] = DONE
+        elif kind == MODIFIED:
+            order["view_tick"] = got["tick"]
+            order["modifies_sent"] -= 1
+        elif kind == MODIFY_REJECTED:
+            order["modifies_sent"] -= 1
         elif kind == CANCEL_REJECTED:
             order["cancel_sent"] = 0
         else:
             order["view_state"] = DONE
-            if kind == CANCELLED:
-                order["cancel_sent"] = 0
-        _free_if_settled(lanes, i, slot)
+            # Of a cancel that the lane asked for; one that the venue undertook leaves the lane's own under way.
+            if kind == CANCELLED and got["reason"] == 0:
+                if got["request"] == REQ_MODIFY:
+                    order["modifies_sent"] -= 1
+                else:
+                    order["cancel_sent"] = 0
+        _free_if_settled(w, i, slot)
 
 
-@njit_lean
-def advance(exch: Book, local: Book, econ: Economics, lanes: Lanes, i: int, t_ns: int) -> None:
+@njit_leaf
+def _received_by(w: World, i: int, t_ns: int) -> int:
+    """The receive stamp up to which lane `i` has seen its feed at `t_ns`: the most that it had at any time until then."""
+    lane = lane_at(w, i)
+    seen = t_ns - lane["feed_delay_ns"]
+    if lane["feed_jitter_ns"] > 0:
+        second = t_ns // _SECOND * _SECOND
+        before = second - 1 - lane["feed_delay_ns"] - feed_jitter(lane["seed"], lane["feed_jitter_ns"], second - 1)
+        seen = max(seen - feed_jitter(lane["seed"], lane["feed_jitter_ns"], t_ns), before)
+    return int(seen)
+
+
+@entry("advance")
+def advance(w: World, i: int, t_ns: int) -> int:
     """Process everything stamped at or before `t_ns` for lane `i`; a set `error` stops it."""
-    lane = lanes.lane[i]
-    size = lanes.requests.shape[1]
+    lane = lane_at(w, i)
+    exch = exch_of(w)
+    size = w["max_requests"]
+    cursor = lane["exch_cursor"]
     while lane["error"] == 0:
-        due = _FOREVER
-        if lane["request_head"] < lane["request_tail"]:
-            due = lanes.requests[i, lane["request_head"] % size]["due_ns"]
-        start = lane["exch_cursor"]
-        end = seek_forward(exch.ns, start, min(due, t_ns))
+        due = request_at(w, i, lane["request_head"])["due_ns"] if lane["request_count"] > 0 else _FOREVER
+        end = seek_forward(exch, cursor, min(due, t_ns))
         if lane["live_orders"] > 0:
-            apply_rows(exch, econ, lanes, i, start, end)
+            apply_rows(w, i, cursor, end)
+        cursor = end
         lane["exch_cursor"] = end
         if due > t_ns or lane["error"] != 0:
             break
-        request = lanes.requests[i, lane["request_head"] % size]
+        request = request_at(w, i, lane["request_head"])
         lane["request_head"] += 1
-        if request["kind"] == REQ_SUBMIT:
-            _arrive(exch, econ, lanes, i, request["slot"], due, end)
+        if lane["request_head"] == size:
+            lane["request_head"] = 0
+        lane["request_count"] -= 1
+        kind = request["kind"]
+        if kind == REQ_SUBMIT:
+            submit_arrives(w, i, request["slot"], due, end)
+        elif kind == REQ_CANCEL:
+            cancel_arrives(w, i, request["slot"], due, end)
         else:
-            _cancel_arrives(lanes, i, request["slot"], due)
-    _learn(lanes, i, t_ns)
-    lane["local_cursor"] = seek_forward(local.ns, lane["local_cursor"], t_ns)
+            call_modify_arrives(w, i, request["slot"], due, end, request["tick"], request["qty"])
+    _learn(w, i, t_ns)
+    lane["local_cursor"] = seek_forward(local_of(w), lane["local_cursor"], _received_by(w, i, t_ns))
     lane["t_ns"] = t_ns
+    return 0
 
 
 @njit_lean
-def advance_all(exch: Book, local: Book, econ: Economics, lanes: Lanes, t_ns: NDArray[np.int64]) -> None:
+def next_feed_ns(w: World, i: int) -> int:
+    """When lane `i` sees the next row of its feed; the greatest int64 where the tape has no more."""
+    lane = lane_at(w, i)
+    cursor = lane["local_cursor"]
+    if cursor >= local_of(w)["size"]:
+        return _FOREVER
+    stamp = row_ns(local_of(w), cursor)
+    t_ns = max(stamp + lane["feed_delay_ns"], lane["t_ns"])
+    if lane["feed_jitter_ns"] > 0:
+        while _received_by(w, i, t_ns) < stamp:  # at most once or twice: a second's delay is at most a second
+            jitter = feed_jitter(lane["seed"], lane["feed_jitter_ns"], t_ns)
+            t_ns = min(max(t_ns + 1, stamp + lane["feed_delay_ns"] + jitter), (t_ns // _SECOND + 1) * _SECOND)
+    return int(t_ns)
+
+
+@entry("wait_answer")
+def wait_answer(w: World, i: int, slot: int, until_ns: int) -> int:
+    """Advance lane `i` to the next answer about an order, no further than `until_ns`; whether one came."""
+    lane = lane_at(w, i)
+    order = order_at(w, i, slot)
+    order_id = order["id"]
+    state, leaves, tick = order["view_state"], order["view_leaves"], order["view_tick"]
+    asked = order["cancel_sent"] + order["modifies_sent"]
+    while lane["error"] == 0 and lane["t_ns"] < until_ns:
+        # Nothing can be answered between two of these stamps.
+        stop = until_ns
+        if lane["request_count"] > 0:
+            stop = min(stop, request_at(w, i, lane["request_head"])["due_ns"])
+        if lane["response_count"] > 0:
+            stop = min(stop, response_at(w, i, lane["response_head"])["due_ns"])
+        if lane["exch_cursor"] < exch_of(w)["size"]:
+            stop = min(stop, row_ns(exch_of(w), lane["exch_cursor"]))
+        stop = min(stop, lane["check_ns"])
+        call_advance(w, i, max(stop, lane["t_ns"]))
+        if order["id"] != order_id or order["view_state"] != state or order["view_leaves"] != leaves:
+            return 1
+        if order["view_tick"] != tick or order["cancel_sent"] + order["modifies_sent"] != asked:
+            return 1
+    return 0
+
+
+@njit_lean
+def advance_all(w: World, t_ns: NDArray[np.int64]) -> None:
     """`advance` for every lane, each to its own time."""
-    for i in range(lanes.lane.shape[0]):
-        advance(exch, local, econ, lanes, i, t_ns[i])
+    for i in range(w["lanes"]):
+        call_advance(w, i, t_ns[i])

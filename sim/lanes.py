@@ -1,31 +1,26 @@
-"""`Lanes`: the state of N independent traders in preallocated arrays, and nothing else.
+"""`Lanes`: the state of N independent traders in preallocated arrays, and the `World` record that leads to it.
 
-Only `lobgym.sim.kernel` writes it. Copying the arrays is a snapshot.
+Only `lobgym.sim.kernel` and what it calls write it. Copying the arrays is a snapshot.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.jit import njit_inline, njit_lean
-from lobgym.sim.params import SimParams
-from lobgym.sim.records import (
-    ERR_FILLS_FULL,
-    ERR_RESPONSES_FULL,
-    FILL,
-    FILL_DTYPE,
-    LANE_DTYPE,
-    ORDER_DTYPE,
-    REQUEST_DTYPE,
-    RESPONSE_DTYPE,
-    SPENT_DTYPE,
-)
-from lobgym.sim.rng import mix64
+from lobgym.sim.calls import entry_addresses
+from lobgym.sim.latency import latency_model
+from lobgym.sim.memory import address_of
+from lobgym.sim.params import PROFILES, SELF_TRADE_MODES, SimParams
+from lobgym.sim.records import LANE_DTYPE, LOG_DTYPE, ORDER_DTYPE, REQUEST_DTYPE, RESPONSE_DTYPE, SPENT_DTYPE
+from lobgym.sim.world import WORLD_DTYPE
 
-__all__ = ["Lanes", "absorb", "new_lanes", "push_response"]
+if TYPE_CHECKING:
+    from lobgym.sim.market import Market
+
+__all__ = ["Lanes", "make_world", "new_lanes"]
 
 
 class Lanes(NamedTuple):
@@ -36,86 +31,74 @@ class Lanes(NamedTuple):
     requests: NDArray[np.void]  # [N, max_requests] ring, REQUEST_DTYPE
     responses: NDArray[np.void]  # [N, max_responses] ring, RESPONSE_DTYPE
     spent: NDArray[np.void]  # [N, max_spent] SPENT_DTYPE
-    fills: NDArray[np.void]  # [F] FILL_DTYPE, shared by all lanes; F = 0 keeps no log
-    fill_count: NDArray[np.int64]  # [1]
+    log: NDArray[np.void]  # [F] LOG_DTYPE, shared by all lanes
 
 
-def new_lanes(count: int, params: SimParams, fill_log: int) -> Lanes:
-    """Zeroed state for `count` lanes with a fill log of `fill_log` rows."""
+def new_lanes(count: int, params: SimParams, log_rows: int) -> Lanes:
+    """Zeroed state for `count` lanes with an event log of `log_rows` rows."""
     return Lanes(
         np.zeros(count, LANE_DTYPE),
         np.zeros((count, params.max_orders), ORDER_DTYPE),
         np.zeros((count, params.max_requests), REQUEST_DTYPE),
         np.zeros((count, params.max_responses), RESPONSE_DTYPE),
         np.zeros((count, params.max_spent), SPENT_DTYPE),
-        np.zeros(fill_log, FILL_DTYPE),
-        np.zeros(1, np.int64),
+        np.zeros(log_rows, LOG_DTYPE),
     )
 
 
-@njit_inline
-def absorb(digest: np.uint64, value: int) -> np.uint64:
-    """Mix one integer into a running digest."""
-    return mix64(digest ^ mix64(np.uint64(np.int64(value))))
+def make_world(
+    market: Market, params: SimParams, lanes: Lanes, defaults: NDArray[np.void], log_level: int, full_scan: bool = False
+) -> tuple[NDArray[Any], tuple[Any, ...]]:
+    """Bind a compiled market, parameters and state.
 
-
-@njit_lean
-def push_response(
-    lanes: Lanes, i: int, slot: int, kind: int, exch_ns: int, tick: int, qty: int, cash: int, fee: int, maker: int,
-    reason: int,
-) -> None:  # fmt: skip
-    """Send a lane an answer of the exchange: into its response queue, its digest, and the fill log if it is a fill."""
-    lane = lanes.lane
-    order = lanes.orders[i, slot]
-    head = lane[i]["response_head"]
-    tail = lane[i]["response_tail"]
-    size = lanes.responses.shape[1]
-    if tail - head >= size:
-        lane[i]["error"] = ERR_RESPONSES_FULL
-        return
-    due = exch_ns + lane[i]["response_ns"]
-    if tail > head:  # the way back is first in, first out
-        due = max(due, lanes.responses[i, (tail - 1) % size]["due_ns"])
-    answer = lanes.responses[i, tail % size]
-    answer["due_ns"] = due
-    answer["exch_ns"] = exch_ns
-    answer["tick"] = tick
-    answer["qty"] = qty
-    answer["cash"] = cash
-    answer["fee"] = fee
-    answer["slot"] = slot
-    answer["kind"] = kind
-    answer["maker"] = maker
-    answer["reason"] = reason
-    lane[i]["response_tail"] = tail + 1
-
-    digest = absorb(lane[i]["digest"], kind * 256 + reason * 2 + maker)
-    digest = absorb(digest, order["id"])
-    digest = absorb(digest, exch_ns)
-    digest = absorb(digest, due)
-    if kind == FILL:
-        digest = absorb(digest, tick)
-        digest = absorb(digest, qty)
-        digest = absorb(digest, cash)
-        digest = absorb(digest, fee)
-    lane[i]["digest"] = digest
-
-    capacity = lanes.fills.shape[0]
-    if kind == FILL and capacity > 0:
-        row = lanes.fill_count[0]
-        if row >= capacity:
-            lane[i]["error"] = ERR_FILLS_FULL
-            return
-        log = lanes.fills[row]
-        log["exch_ns"] = exch_ns
-        log["seen_ns"] = due
-        log["order_id"] = order["id"]
-        log["tick"] = tick
-        log["qty"] = qty
-        log["cash"] = cash
-        log["fee"] = fee
-        log["submit_ns"] = order["submit_ns"]
-        log["lane"] = i
-        log["side"] = order["side"]
-        log["maker"] = maker
-        lanes.fill_count[0] = row + 1
+    Returns:
+        WORLD_DTYPE[1], and everything that must live as long as it does.
+    """
+    made = market.instrument
+    econ = market.economics()
+    model, entry, response = latency_model(params.latency)
+    fee_tiers = np.array(params.fee_tiers or (), np.int64).reshape(-1, 3)
+    margin_tiers = np.array(params.margin_tiers or (), np.int64).reshape(-1, 3)
+    values: dict[str, Any] = {
+        "exch": address_of(market.exch_view),
+        "local": address_of(market.local_view),
+        **{name: address_of(array) for name, array in zip(Lanes._fields, lanes, strict=True)},
+        "defaults": address_of(defaults),
+        "lanes": len(lanes.lane),
+        "max_orders": params.max_orders,
+        "max_requests": params.max_requests,
+        "max_responses": params.max_responses,
+        "max_spent": params.max_spent,
+        "log_rows": len(lanes.log),
+        "profile": PROFILES[params.profile],
+        "full_scan": int(full_scan),
+        "log_level": log_level,
+        "self_trade": SELF_TRADE_MODES[params.self_trade],
+        "rate_limit": params.rate_limit,
+        "rate_window_ns": params.rate_window_ns,
+        "market_band_ppm": params.market_band_ppm,
+        "submit_extra_ns": params.submit_extra_ns,
+        "cancel_extra_ns": params.cancel_extra_ns,
+        "modify_extra_ns": params.modify_extra_ns,
+        "latency": model,
+        "entry_table": address_of(entry),
+        "entry_rows": entry.shape[1],
+        "response_table": address_of(response),
+        "response_rows": response.shape[1],
+        "fee_tiers": address_of(fee_tiers),
+        "fee_tier_count": len(fee_tiers),
+        "prior_turnover": params.prior_turnover,
+        "margin_tiers": address_of(margin_tiers),
+        "margin_tier_count": len(margin_tiers),
+        "liquidation_fee_ppb": params.liquidation_fee_ppb,
+        "money_per_tick_lot": econ.money_per_tick_lot,
+        "inverse_scale": econ.inverse_scale,
+        "is_inverse": econ.is_inverse,
+        "lot_units": float(made.lot_size),
+    }
+    world = np.zeros(1, WORLD_DTYPE)
+    for name, value in values.items():
+        world[name] = value
+    for name, address in entry_addresses().items():
+        world[f"fn_{name}"] = address
+    return world, (market, lanes, defaults, entry, response, fee_tiers, margin_tiers)

@@ -2,53 +2,137 @@
 
 The `conservative` profile. A lane sees the recorded market plus its own orders; the recorded market never sees the
 lane, except that depth which the lane took stays taken (`SPENT_DTYPE`) and that a print's volume is spent once.
+
+Only three kinds of rows can fill a resting order: prints at or beyond its price, and changes of a best that reach it.
+The book lists both; `apply_rows` walks the lists. While a best stands at or through an own order every end of a
+message can fill it, and rows are looked at one by one.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from lobgym.sim.book import (
-    MESSAGE_END,
-    NO_ASK,
-    NO_BID,
-    RESET,
-    ROW_LEVEL,
-    ROW_PRINT,
-    Book,
+import numpy as np
+
+from lobgym.sim.answers import answer, answer_order
+from lobgym.sim.book import MESSAGE_END, NO_ASK, NO_BID, ROW_LEVEL, ROW_PRINT, row_flags, row_kind, row_side
+from lobgym.sim.calls import call_on_best, call_on_print, call_scan_rows, call_sync_front, entry
+from lobgym.sim.jit import njit_inner, njit_leaf
+from lobgym.sim.money import MONEY_MAX, cash_of, fee_of, fits
+from lobgym.sim.queue import after_print, available
+from lobgym.sim.records import BUY, DONE, ERR_LEDGER, EXPIRED, FILL, LIVE, REDUCE_ONLY, SELL
+from lobgym.sim.spent import left_of, spend
+from lobgym.sim.view import (
+    ask_index,
+    ask_row,
+    ask_tick,
     best_ask,
     best_bid,
+    bid_index,
+    bid_row,
+    bid_tick,
     find_level,
-    level_qty_by_id,
+    level_tick,
     next_level,
+    print_index,
+    print_of,
+    print_row,
+    row_key,
+    row_ns,
+    row_word,
 )
-from lobgym.sim.jit import njit_inline, njit_lean
-from lobgym.sim.lanes import Lanes, push_response
-from lobgym.sim.money import MONEY_MAX, Economics, cash_of, fee_of, fits
-from lobgym.sim.queue import after_depth, after_print, available
-from lobgym.sim.records import BUY, DONE, ERR_LEDGER, ERR_SPENT_FULL, FILL, LIVE, SELL
+from lobgym.sim.world import World, econ_of, exch_of, fee_tier, lane_at, order_at
 
-__all__ = ["apply_rows", "take"]
+__all__ = [
+    "apply_rows",
+    "end_order",
+    "fill",
+    "next_resting",
+    "raise_fee_tier",
+    "rebound",
+    "sync_lists",
+    "takeable",
+    "walk",
+]
 
 _NO_TICK: Final = -1
-_LAST_ID: Final = 1 << 62  # behind every order of a price
+_ONE: Final = np.uint64(1)
+_BITS: Final = np.int64(63)
+_NEAR: Final = 256  # rows that the list cursors are moved by stepping rather than by search
 
 
-@njit_lean
-def _fill(econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, tick: int, qty: int, maker: int) -> None:
-    """Trade `qty` lots of an order at `tick`: ledger, counters, answer."""
-    lane = lanes.lane[i]
-    order = lanes.orders[i, slot]
+# -- an order trades, an order ends --------------------------------------------------------------------------------------
+
+
+@njit_leaf
+def end_order(w: World, i: int, slot: int) -> None:
+    """An order is over at the exchange; whatever it rested with rests no more."""
+    lane = lane_at(w, i)
+    order = order_at(w, i, slot)
+    if order["state"] == LIVE:
+        lane["live_orders"] -= 1
+        if order["side"] == BUY:
+            lane["open_bid"] -= order["leaves"]
+        else:
+            lane["open_ask"] -= order["leaves"]
+        if lane["live_orders"] == 0:
+            lane["bid_high"] = NO_BID
+            lane["ask_low"] = NO_ASK
+            lane["bid_mask"] = np.uint64(0)
+            lane["ask_mask"] = np.uint64(0)
+    order["state"] = DONE
+
+
+@njit_inner
+def raise_fee_tier(w: World, i: int) -> None:
+    """Set the lane's fees to those of the tier that its turnover has reached, and where the next one begins."""
+    lane = lane_at(w, i)
+    turnover = lane["turnover"] + w["prior_turnover"]
+    lane["fee_tier_at"] = MONEY_MAX
+    for k in range(w["fee_tier_count"]):
+        if fee_tier(w, k, 0) > turnover:
+            lane["fee_tier_at"] = fee_tier(w, k, 0) - w["prior_turnover"]
+            return
+        lane["maker_fee_ppb"] = fee_tier(w, k, 1)
+        lane["taker_fee_ppb"] = fee_tier(w, k, 2)
+
+
+@njit_leaf
+def _reducible(w: World, i: int, slot: int) -> int:
+    """Lots that a reduce-only order may still trade."""
+    order = order_at(w, i, slot)
+    return int(max(0, -int(order["side"]) * lane_at(w, i)["position"]))
+
+
+@njit_inner
+def fill(
+    w: World, i: int, slot: int, exch_ns: int, tick: int, qty: int, maker: int
+) -> int:  # fmt: skip
+    """Trade up to `qty` lots of an order at `tick`: ledger, counters, answer. Returns the lots that it traded.
+
+    A reduce-only order trades no more than what is left of the position, and ends when that is gone.
+    """
+    lane = lane_at(w, i)
+    order = order_at(w, i, slot)
+    if order["reduce_only"]:
+        qty = min(qty, _reducible(w, i, slot))
+        if qty == 0:
+            end_order(w, i, slot)
+            answer_order(w, i, slot, EXPIRED, exch_ns, REDUCE_ONLY)
+            return 0
+    econ = econ_of(w)
     if not fits(econ, tick, qty):
         lane["error"] = ERR_LEDGER
-        return
-    cash = cash_of(econ, order["side"], tick, qty)
+        return 0
+    if lane["turnover"] >= lane["fee_tier_at"]:
+        raise_fee_tier(w, i)
+    side = int(order["side"])
+    cash = cash_of(econ, side, tick, qty)
     fee = fee_of(cash, lane["maker_fee_ppb"] if maker else lane["taker_fee_ppb"])
     if order["leaves"] == order["qty"]:
         lane["filled_orders"] += 1
         lane["first_fill_wait_ns"] += exch_ns - order["arrive_ns"]
-    order["leaves"] -= qty
-    lane["position"] += int(order["side"]) * qty
+    lane["position"] += side * qty
     lane["cash"] += cash
     lane["fees"] += fee
     lane["fills"] += 1
@@ -58,270 +142,316 @@ def _fill(econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, tick: 
     # The margin of eight leaves room for the price to move before the position's value would not fit.
     if abs(lane["cash"]) > MONEY_MAX or lane["turnover"] > MONEY_MAX or not fits(econ, tick, 8 * abs(lane["position"])):
         lane["error"] = ERR_LEDGER
-    if order["leaves"] == 0:
-        if order["state"] == LIVE:
-            lane["live_orders"] -= 1
-        order["state"] = DONE
-    push_response(lanes, i, slot, FILL, exch_ns, tick, qty, cash, fee, maker, 0)
-
-
-# -- depth that the lane itself consumed ---------------------------------------------------------------------------
-
-
-@njit_lean
-def _left_after(book: Book, level: int, avail: int, since: int, cursor: int) -> int:
-    """Roll what is left of a level forward over rows [since, cursor): only what is newly displayed comes back."""
-    low = book.touch_start[level]
-    high = book.touch_start[level + 1]
-    while low < high:
-        middle = (low + high) >> 1
-        if book.touch_row[middle] < since:
-            low = middle + 1
+    if order["state"] == LIVE:
+        if side == BUY:
+            lane["open_bid"] -= qty
         else:
-            high = middle
-    end = book.touch_start[level + 1]
-    while low < end and book.touch_row[low] < cursor:
-        row = book.touch_row[low]
-        new = book.qty[row]
-        avail = min(new, avail + max(0, new - book.prev[row]))
-        low += 1
-    return avail
+            lane["open_ask"] -= qty
+    order["leaves"] -= qty
+    if order["leaves"] == 0:
+        end_order(w, i, slot)
+    answer(w, i, slot, side, FILL, exch_ns, tick, qty, cash, fee, maker, 0)
+    if order["reduce_only"] and order["leaves"] > 0 and _reducible(w, i, slot) == 0:
+        end_order(w, i, slot)
+        answer_order(w, i, slot, EXPIRED, exch_ns, REDUCE_ONLY)
+    return qty
 
 
-@njit_lean
-def _spent_entry(lanes: Lanes, i: int, level: int) -> int:
-    for k in range(lanes.lane[i]["spent_count"]):
-        if lanes.spent[i, k]["level"] == level:
-            return k
-    return -1
+# -- displayed depth -----------------------------------------------------------------------------------------------------
 
 
-@njit_lean
-def _left_of(book: Book, lanes: Lanes, i: int, level: int, cursor: int) -> int:
-    """Lots of a level that this lane can still take."""
-    k = _spent_entry(lanes, i, level)
-    if k < 0:
-        return level_qty_by_id(book, level, cursor)
-    entry = lanes.spent[i, k]
-    entry["avail"] = _left_after(book, level, entry["avail"], entry["cursor"], cursor)
-    entry["cursor"] = cursor
-    return int(entry["avail"])
-
-
-@njit_lean
-def _drop_recovered(book: Book, lanes: Lanes, i: int, cursor: int) -> None:
-    kept = 0
-    for k in range(lanes.lane[i]["spent_count"]):
-        level = lanes.spent[i, k]["level"]
-        left = _left_after(book, level, lanes.spent[i, k]["avail"], lanes.spent[i, k]["cursor"], cursor)
-        if left < level_qty_by_id(book, level, cursor):
-            lanes.spent[i, kept]["level"] = level
-            lanes.spent[i, kept]["avail"] = left
-            lanes.spent[i, kept]["cursor"] = cursor
-            kept += 1
-    lanes.lane[i]["spent_count"] = kept
-
-
-@njit_lean
-def _spend(book: Book, lanes: Lanes, i: int, level: int, qty: int, cursor: int) -> None:
-    k = _spent_entry(lanes, i, level)
-    if k < 0:
-        if lanes.lane[i]["spent_count"] == lanes.spent.shape[1]:
-            _drop_recovered(book, lanes, i, cursor)
-        k = lanes.lane[i]["spent_count"]
-        if k == lanes.spent.shape[1]:
-            lanes.lane[i]["error"] = ERR_SPENT_FULL
-            return
-        lanes.lane[i]["spent_count"] = k + 1
-        lanes.spent[i, k]["level"] = level
-        lanes.spent[i, k]["avail"] = level_qty_by_id(book, level, cursor)
-    lanes.spent[i, k]["avail"] -= qty
-    lanes.spent[i, k]["cursor"] = cursor
-
-
-@njit_lean
-def take(
-    book: Book, econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, cursor: int, own_price: bool
-) -> None:
-    """Fill an order against displayed depth, best level first, as far as its limit reaches.
+@njit_inner
+def walk(
+    w: World, i: int, slot: int, exch_ns: int, cursor: int, limit: int,
+    own_price: bool,
+) -> None:  # fmt: skip
+    """Fill an order against displayed depth, best level first, as far as `limit` reaches.
 
     At the levels' prices as a taker; at its own price as a maker where the opposite side moved into it.
     """
-    order = lanes.orders[i, slot]
-    side = order["side"]
-    limit = order["tick"]
+    book = exch_of(w)
+    order = order_at(w, i, slot)
+    side = int(order["side"])
     best = best_ask(book, cursor) if side == BUY else best_bid(book, cursor)
     if best == NO_ASK or best == NO_BID:
         return
     level = find_level(book, -side, best)
-    while level >= 0 and order["leaves"] > 0 and lanes.lane[i]["error"] == 0:
-        tick = book.level_tick[level]
+    while level >= 0 and order["state"] != DONE and lane_at(w, i)["error"] == 0:
+        tick = level_tick(book, level)
         if side * tick > side * limit:
             return
-        qty = min(order["leaves"], _left_of(book, lanes, i, level, cursor))
+        qty = min(order["leaves"], left_of(w, i, level, cursor))
         if qty > 0:
-            _spend(book, lanes, i, level, qty, cursor)
-            _fill(econ, lanes, i, slot, exch_ns, limit if own_price else tick, qty, 1 if own_price else 0)
+            price = order["tick"] if own_price else tick
+            traded = fill(w, i, slot, exch_ns, price, qty, 1 if own_price else 0)
+            spend(w, i, level, traded, cursor)
         level = next_level(book, -side, level, cursor)
+
+
+@njit_inner
+def takeable(w: World, i: int, side: int, cursor: int, limit: int, wanted: int) -> int:
+    """Lots that an order of `side` could take up to `limit`, counted no further than `wanted`."""
+    book = exch_of(w)
+    best = best_ask(book, cursor) if side == BUY else best_bid(book, cursor)
+    total = 0
+    if best == NO_ASK or best == NO_BID:
+        return total
+    level = find_level(book, -side, best)
+    while level >= 0 and total < wanted and side * level_tick(book, level) <= side * limit:
+        total += left_of(w, i, level, cursor)
+        level = next_level(book, -side, level, cursor)
+    return min(total, wanted)
 
 
 # -- resting orders ----------------------------------------------------------------------------------------------------
 
 
-@njit_lean
-def _next_resting(lanes: Lanes, i: int, side: int, after_tick: int, after_id: int) -> int:
-    """The live order of `side` that follows (after_tick, after_id) in price-time order, or -1."""
+@njit_inner
+def rebound(w: World, i: int) -> None:
+    """Make the lane's bounds on its resting orders tight again."""
+    lane = lane_at(w, i)
+    bid_high = NO_BID
+    ask_low = NO_ASK
+    bid_mask = np.uint64(0)
+    ask_mask = np.uint64(0)
+    for slot in range(lane["slot_count"]):
+        order = order_at(w, i, slot)
+        if order["state"] == LIVE:
+            tick = order["tick"]
+            bit = _ONE << np.uint64(tick & _BITS)
+            if order["side"] == BUY:
+                bid_high = max(bid_high, tick)
+                bid_mask |= bit
+            else:
+                ask_low = min(ask_low, tick)
+                ask_mask |= bit
+    lane["bid_high"] = bid_high
+    lane["ask_low"] = ask_low
+    lane["bid_mask"] = bid_mask
+    lane["ask_mask"] = ask_mask
+
+
+@njit_inner
+def next_resting(w: World, i: int, side: int, after_tick: int, after_rank: int) -> int:
+    """The live order of `side` that follows (after_tick, after_rank) in price-time order, or -1."""
     found = -1
-    for slot in range(lanes.lane[i]["slot_count"]):
-        order = lanes.orders[i, slot]
+    for slot in range(lane_at(w, i)["slot_count"]):
+        order = order_at(w, i, slot)
         if order["state"] != LIVE or order["side"] != side:
             continue
         tick = order["tick"]
         if after_tick != _NO_TICK and (
-            side * tick > side * after_tick or (tick == after_tick and order["id"] <= after_id)
+            side * tick > side * after_tick or (tick == after_tick and order["rank"] <= after_rank)
         ):
             continue
         if found >= 0:
-            best = lanes.orders[i, found]
-            if side * tick < side * best["tick"] or (tick == best["tick"] and order["id"] > best["id"]):
+            best = order_at(w, i, found)
+            if side * tick < side * best["tick"] or (tick == best["tick"] and order["rank"] > best["rank"]):
                 continue
         found = slot
     return found
 
 
-@njit_lean
-def _on_print(book: Book, econ: Economics, lanes: Lanes, i: int, row: int) -> None:
+@entry("on_print")
+def _on_print(w: World, i: int, at: int) -> int:
     """A print meets own orders: better-priced first, then those at its price behind their queues.
 
     No more is filled than was printed. What better-priced own orders took no longer reaches the queue at the price.
     """
-    side = -book.side[row]  # of the resting orders
-    price = book.tick[row]
-    volume = book.qty[row]
+    book = exch_of(w)
+    printed = print_of(book, at)
+    row = printed["row"]
+    side = -int(printed["side"])  # of the resting orders
+    price = printed["tick"]
+    volume = printed["qty"]
     taken = 0  # by own orders at this very price
     queue_floor = 0
-    slot = _next_resting(lanes, i, side, _NO_TICK, 0)
+    slot = next_resting(w, i, side, _NO_TICK, 0)
     while slot >= 0:
-        order = lanes.orders[i, slot]
+        order = order_at(w, i, slot)
         tick = order["tick"]
         if side * tick < side * price:
-            return
-        order_id = order["id"]
+            break
+        rank = order["rank"]
         if tick != price:
-            qty = min(order["leaves"], volume)
-            volume -= qty
+            if volume > 0:
+                volume -= fill(w, i, slot, row_ns(book, row), tick, min(order["leaves"], volume), 1)
         else:
+            call_sync_front(w, i, slot, row)
             front = max(order["front"], queue_floor)
             queue_floor = front
             qty = max(0, min(order["leaves"], available(front, volume) - taken))
-            taken += qty
             order["front"] = after_print(front, volume)
-            order["since_print"] += book.qty[row]
-        if qty > 0:
-            _fill(econ, lanes, i, slot, book.ns[row], tick, qty, 1)
-        slot = _next_resting(lanes, i, side, tick, order_id)
+            order["printed"] += printed["qty"]
+            if qty > 0:
+                taken += fill(w, i, slot, row_ns(book, row), tick, qty, 1)
+        slot = next_resting(w, i, side, tick, rank)
+    rebound(w, i)
+    return 0
 
 
-@njit_inline
-def _on_level(book: Book, lanes: Lanes, i: int, row: int, power: int) -> None:
-    """A level changed: own orders at it advance in the queue. Fronts never decrease in order of arrival."""
-    side = book.side[row]
-    tick = book.tick[row]
-    only = -1
-    count = 0
-    for slot in range(lanes.lane[i]["slot_count"]):
-        order = lanes.orders[i, slot]
-        if order["tick"] == tick and order["state"] == LIVE and order["side"] == side:
-            only = slot
-            count += 1
-    if count == 0:
-        return
-    reset = (book.flags[row] & RESET) != 0
-    if count == 1:  # nearly always; spares the walk in order of arrival
-        _requeue(lanes, i, only, book.prev[row], book.qty[row], power, reset, 0)
-    else:
-        _requeue_all(lanes, i, side, tick, book.prev[row], book.qty[row], power, reset)
-
-
-@njit_inline
-def _requeue(lanes: Lanes, i: int, slot: int, prev: int, new: int, power: int, reset: bool, floor: int) -> int:
-    """Move one order in its queue, not before `floor`; returns where it stands."""
-    order = lanes.orders[i, slot]
-    if not reset:
-        order["front"] = max(floor, after_depth(order["front"], prev, new, order["since_print"], power))
-    order["since_print"] = 0
-    return int(order["front"])
-
-
-@njit_lean
-def _requeue_all(lanes: Lanes, i: int, side: int, tick: int, prev: int, new: int, power: int, reset: bool) -> None:
-    floor = 0
-    slot = _next_resting(lanes, i, side, tick + side, _LAST_ID)
-    while slot >= 0 and lanes.orders[i, slot]["tick"] == tick:
-        floor = _requeue(lanes, i, slot, prev, new, power, reset, floor)
-        slot = _next_resting(lanes, i, side, tick, lanes.orders[i, slot]["id"])
-
-
-@njit_lean
-def _on_best(book: Book, econ: Economics, lanes: Lanes, i: int, side: int, row: int) -> None:
+@njit_inner
+def _reached(w: World, i: int, side: int, row: int) -> None:
     """The opposite best stands at or through own orders of `side`: they trade with what is displayed there."""
-    slot = _next_resting(lanes, i, side, _NO_TICK, 0)
+    book = exch_of(w)
+    opposite = best_ask(book, row + 1) if side == BUY else best_bid(book, row + 1)
+    slot = next_resting(w, i, side, _NO_TICK, 0)
     while slot >= 0:
-        tick = lanes.orders[i, slot]["tick"]
-        order_id = lanes.orders[i, slot]["id"]
-        opposite = book.ask[row] if side == BUY else book.bid[row]
+        tick = order_at(w, i, slot)["tick"]
+        rank = order_at(w, i, slot)["rank"]
         if side * tick < side * opposite:
-            return
-        take(book, econ, lanes, i, slot, book.ns[row], row + 1, True)
-        slot = _next_resting(lanes, i, side, tick, order_id)
+            break
+        walk(w, i, slot, row_ns(book, row), row + 1, tick, True)
+        slot = next_resting(w, i, side, tick, rank)
 
 
-@njit_inline
-def _bounds(lanes: Lanes, i: int) -> tuple[int, int, int, int]:
-    """Lowest and highest own bid, lowest and highest own ask; empty ranges where there are none."""
-    bid_low = NO_ASK
-    bid_high = NO_BID
-    ask_low = NO_ASK
-    ask_high = NO_BID
-    for slot in range(lanes.lane[i]["slot_count"]):
-        order = lanes.orders[i, slot]
-        if order["state"] != LIVE:
+@entry("on_best")
+def _on_best(w: World, i: int, row: int) -> int:
+    """A message ended with row `row`: own bids that the best ask has reached trade, then own asks."""
+    book = exch_of(w)
+    lane = lane_at(w, i)
+    if best_ask(book, row + 1) <= lane["bid_high"]:
+        _reached(w, i, BUY, row)
+    if best_bid(book, row + 1) >= lane["ask_low"]:
+        _reached(w, i, SELL, row)
+    rebound(w, i)
+    return 0
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+@njit_leaf
+def sync_lists(w: World, i: int, cursor: int) -> None:
+    """Move the lane's places in the book's lists to row `cursor`."""
+    book = exch_of(w)
+    lane = lane_at(w, i)
+    gap = cursor - lane["list_cursor"]
+    if gap == 0:
+        return
+    if 0 < gap <= _NEAR:
+        at = lane["bid_at"]
+        while at < book["bid_changes"] and bid_row(book, at) < cursor:
+            at += 1
+        lane["bid_at"] = at
+        at = lane["ask_at"]
+        while at < book["ask_changes"] and ask_row(book, at) < cursor:
+            at += 1
+        lane["ask_at"] = at
+        at = lane["print_at"]
+        while at < book["print_count"] and print_row(book, at) < cursor:
+            at += 1
+        lane["print_at"] = at
+    else:
+        lane["bid_at"] = bid_index(book, cursor)
+        lane["ask_at"] = ask_index(book, cursor)
+        lane["print_at"] = print_index(book, cursor)
+    lane["list_cursor"] = cursor
+
+
+@njit_leaf
+def _crossed(w: World, i: int) -> bool:
+    """Whether a best stands at or through an own order, at the lane's places in the lists."""
+    book = exch_of(w)
+    lane = lane_at(w, i)
+    return bool(
+        ask_tick(book, lane["ask_at"] - 1) <= lane["bid_high"] or bid_tick(book, lane["bid_at"] - 1) >= lane["ask_low"]
+    )
+
+
+@njit_inner
+def _sync_touched(w: World, i: int, row: int) -> None:
+    """Full scan only: bring every queue at the row's level up to date as soon as the level changes."""
+    book = exch_of(w)
+    word = row_word(book, row)
+    tick = level_tick(book, row_key(book, row))
+    for slot in range(lane_at(w, i)["slot_count"]):
+        order = order_at(w, i, slot)
+        if order["state"] == LIVE and order["side"] == row_side(word) and order["tick"] == tick:
+            call_sync_front(w, i, slot, row + 1)
+
+
+@entry("scan_rows")
+def _scan(w: World, i: int, start: int, end: int) -> int:
+    """Apply rows one by one until no best stands at an own order any more; return the row that was reached."""
+    book = exch_of(w)
+    lane = lane_at(w, i)
+    row = start
+    while row < end and lane["live_orders"] > 0 and lane["error"] == 0:
+        word = row_word(book, row)
+        kind = row_kind(word)
+        if kind == ROW_PRINT:
+            at = row_key(book, row)
+            tick = print_of(book, at)["tick"]
+            if row_side(word) == SELL:
+                if tick <= lane["bid_high"]:
+                    call_on_print(w, i, at)
+            elif tick >= lane["ask_low"]:
+                call_on_print(w, i, at)
+        elif kind == ROW_LEVEL and w["full_scan"]:
+            _sync_touched(w, i, row)
+        row += 1
+        if row_flags(word) & MESSAGE_END:
+            if best_ask(book, row) <= lane["bid_high"] or best_bid(book, row) >= lane["ask_low"]:
+                call_on_best(w, i, row - 1)
+            if not w["full_scan"] and best_ask(book, row) > lane["bid_high"] and best_bid(book, row) < lane["ask_low"]:
+                break
+    return row
+
+
+@njit_leaf
+def apply_rows(w: World, i: int, start: int, end: int) -> None:
+    """Apply tape rows [start, end) to the resting orders of lane `i`, of which there is at least one."""
+    book = exch_of(w)
+    lane = lane_at(w, i)
+    prints = book["print_count"]
+    bids = book["bid_changes"]
+    asks = book["ask_changes"]
+    sync_lists(w, i, start)
+    while start < end and lane["live_orders"] > 0 and lane["error"] == 0:
+        if w["full_scan"] or _crossed(w, i):
+            start = call_scan_rows(w, i, start, end)
+            sync_lists(w, i, start)
             continue
-        tick = order["tick"]
-        if order["side"] == BUY:
-            bid_low = min(bid_low, tick)
-            bid_high = max(bid_high, tick)
+        bid_high = lane["bid_high"]
+        ask_low = lane["ask_low"]
+        # The next row of each list that can concern an own order; the earliest of them is next.
+        row = end
+        event = 0
+        at = lane["print_at"]
+        while at < prints:
+            one = print_of(book, at)
+            if one["row"] >= row:
+                break
+            if (one["side"] < 0 and one["tick"] <= bid_high) or (one["side"] > 0 and one["tick"] >= ask_low):
+                row = one["row"]
+                event = ROW_PRINT
+                break
+            at += 1
+        print_at = at
+        ask_at = lane["ask_at"]
+        while ask_at < asks and ask_row(book, ask_at) < row:
+            if ask_tick(book, ask_at) <= bid_high:
+                row = ask_row(book, ask_at)
+                event = ROW_LEVEL
+                break
+            ask_at += 1
+        bid_at = lane["bid_at"]
+        while bid_at < bids and bid_row(book, bid_at) < row:
+            if bid_tick(book, bid_at) >= ask_low:
+                row = bid_row(book, bid_at)
+                event = ROW_LEVEL
+                break
+            bid_at += 1
+        if event == 0:
+            lane["print_at"] = print_at
+            lane["ask_at"] = ask_at
+            lane["bid_at"] = bid_at
+            lane["list_cursor"] = end
+            break
+        if event == ROW_PRINT:
+            call_on_print(w, i, print_at)
         else:
-            ask_low = min(ask_low, tick)
-            ask_high = max(ask_high, tick)
-    return bid_low, bid_high, ask_low, ask_high
-
-
-@njit_inline
-def apply_rows(book: Book, econ: Economics, lanes: Lanes, i: int, start: int, end: int) -> None:
-    """Apply tape rows [start, end) to the resting orders of lane `i`."""
-    lane = lanes.lane[i]
-    bid_low, bid_high, ask_low, ask_high = _bounds(lanes, i)
-    live = lane["live_orders"]
-    for row in range(start, end):
-        if live == 0 or lane["error"] != 0:
-            return
-        tick = book.tick[row]
-        fills = lane["fills"]
-        if book.kind[row] == ROW_PRINT:
-            if (book.side[row] == SELL and tick <= bid_high) or (book.side[row] == BUY and tick >= ask_low):
-                _on_print(book, econ, lanes, i, row)
-        elif book.kind[row] == ROW_LEVEL:
-            if book.side[row] == BUY:
-                if bid_low <= tick <= bid_high:
-                    _on_level(book, lanes, i, row, econ.queue_power)
-            elif ask_low <= tick <= ask_high:
-                _on_level(book, lanes, i, row, econ.queue_power)
-        if book.flags[row] & MESSAGE_END:
-            if book.ask[row] <= bid_high:
-                _on_best(book, econ, lanes, i, BUY, row)
-            if book.bid[row] >= ask_low:
-                _on_best(book, econ, lanes, i, SELL, row)
-        if lane["fills"] != fills:
-            bid_low, bid_high, ask_low, ask_high = _bounds(lanes, i)
-            live = lane["live_orders"]
+            call_on_best(w, i, row)
+        start = row + 1
+        sync_lists(w, i, start)

@@ -23,7 +23,6 @@ class Economics(NamedTuple):
     money_per_tick_lot: int  # linear and spot: exact money of one lot at a price of one tick
     inverse_scale: int  # inverse: money of one lot = inverse_scale / price in ticks
     is_inverse: int  # 0 or 1
-    queue_power: int  # of the queue model, 1 to 3
 
 
 @njit_inline

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lobgym.sim.jit import njit_lean
-from lobgym.sim.lanes import Lanes
 from lobgym.sim.records import BUY, FREE, LIVE, SENT
+from lobgym.sim.world import World, lane_at, order_at
 
 __all__ = ["OwnView", "own_view"]
 
@@ -24,7 +24,7 @@ class OwnView(NamedTuple):
 
 
 @njit_lean
-def own_view(lanes: Lanes, i: int) -> OwnView:
+def own_view(w: World, i: int) -> OwnView:
     """Gather lane `i`'s own view of its orders."""
     bid_lots = 0
     ask_lots = 0
@@ -33,8 +33,8 @@ def own_view(lanes: Lanes, i: int) -> OwnView:
     open_orders = 0
     slots = 0
     pending = 0
-    for slot in range(lanes.lane[i]["slot_count"]):
-        order = lanes.orders[i, slot]
+    for slot in range(lane_at(w, i)["slot_count"]):
+        order = order_at(w, i, slot)
         if order["state"] == FREE:
             continue
         slots += 1
@@ -45,7 +45,7 @@ def own_view(lanes: Lanes, i: int) -> OwnView:
         quoted = order["cancel_sent"] == 0
         if view == SENT or not quoted:
             pending += 1
-        tick = order["tick"]
+        tick = order["view_tick"]
         if order["side"] == BUY:
             bid_lots += order["view_leaves"]
             if quoted and tick > best_bid:

@@ -23,14 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, PAUSED, SKEW_ZERO
-from lobgym.sim.bars import quoted_mid2
-from lobgym.sim.book import Book, best_ask, best_bid
 from lobgym.sim.jit import njit_lean
-from lobgym.sim.lanes import Lanes
+from lobgym.sim.mids import quoted_mid2
 from lobgym.sim.money import Economics
 from lobgym.sim.own import OwnView, own_view
 from lobgym.sim.records import BUY, FREE, GTX, IOC, LIVE, OK, SELL, SENT
 from lobgym.sim.risk import LimitValues, check
+from lobgym.sim.view import BookView, best_ask, best_bid, row_ns
+from lobgym.sim.world import World, lane_at, order_at
 
 __all__ = [
     "INTENT_CANCEL",
@@ -123,11 +123,11 @@ def _write_submit(intents: NDArray[np.void], n: int, side: int, tick: int, qty: 
 
 
 @njit_lean
-def _write_cancel(intents: NDArray[np.void], n: int, lanes: Lanes, i: int, slot: int) -> None:
-    order = lanes.orders[i, slot]
+def _write_cancel(intents: NDArray[np.void], n: int, w: World, i: int, slot: int) -> None:
+    order = order_at(w, i, slot)
     intent = intents[n]
     intent["order_id"] = order["id"]
-    intent["tick"] = order["tick"]
+    intent["tick"] = order["view_tick"]
     intent["qty"] = order["view_leaves"]
     intent["slot"] = slot
     intent["kind"] = INTENT_CANCEL
@@ -137,7 +137,7 @@ def _write_cancel(intents: NDArray[np.void], n: int, lanes: Lanes, i: int, slot:
 
 
 @njit_lean
-def _keep_or_cancel(lanes: Lanes, i: int, ladders: GridLadders, intents: NDArray[np.void]) -> tuple[int, int, int]:
+def _keep_or_cancel(w: World, i: int, ladders: GridLadders, intents: NDArray[np.void]) -> tuple[int, int, int]:
     """Write a cancel for every order that stands where nothing is wanted.
 
     Returns:
@@ -146,13 +146,13 @@ def _keep_or_cancel(lanes: Lanes, i: int, ladders: GridLadders, intents: NDArray
     n = 0
     kept_bids = 0
     kept_asks = 0
-    for slot in range(lanes.lane[i]["slot_count"]):
-        order = lanes.orders[i, slot]
+    for slot in range(lane_at(w, i)["slot_count"]):
+        order = order_at(w, i, slot)
         view = order["view_state"]
         if order["state"] == FREE or (view != SENT and view != LIVE) or order["cancel_sent"] != 0:
             continue
         side = order["side"]
-        rank = _rank(ladders, side, order["tick"])
+        rank = _rank(ladders, side, order["view_tick"])
         if rank >= 0 and order["view_leaves"] <= ladders.qty and order["tif"] == GTX:
             if side == BUY and not kept_bids >> rank & 1:
                 kept_bids |= 1 << rank
@@ -160,26 +160,26 @@ def _keep_or_cancel(lanes: Lanes, i: int, ladders: GridLadders, intents: NDArray
             if side == SELL and not kept_asks >> rank & 1:
                 kept_asks |= 1 << rank
                 continue
-        _write_cancel(intents, n, lanes, i, slot)
+        _write_cancel(intents, n, w, i, slot)
         n += 1
     return n, kept_bids, kept_asks
 
 
 @njit_lean
 def _plan_grid(
-    local: Book, econ: Economics, limits: LimitValues, quoter: QuoterValues, lanes: Lanes, i: int,
+    local: BookView, econ: Economics, limits: LimitValues, quoter: QuoterValues, w: World, i: int,
     codes: NDArray[np.int32], own: OwnView, intents: NDArray[np.void],
 ) -> int:  # fmt: skip
-    lane = lanes.lane[i]
+    lane = lane_at(w, i)
     cursor = lane["local_cursor"]
     bid = best_bid(local, cursor)
     ask = best_ask(local, cursor)
     if codes[CODE_PAUSE] == PAUSED or quoted_mid2(local, cursor) == 0:
-        return _keep_or_cancel(lanes, i, GridLadders(0, 0, 1, 0, 0), intents)[0]
+        return _keep_or_cancel(w, i, GridLadders(0, 0, 1, 0, 0), intents)[0]
 
     ladders = grid_ladders(quoter, codes, bid, ask)
-    n, kept_bids, kept_asks = _keep_or_cancel(lanes, i, ladders, intents)
-    age_ns = lane["t_ns"] - local.ns[cursor - 1]
+    n, kept_bids, kept_asks = _keep_or_cancel(w, i, ladders, intents)
+    age_ns = lane["t_ns"] - row_ns(local, cursor - 1)
     position = lane["view_position"]
     bid_lots = own.bid_lots
     ask_lots = own.ask_lots
@@ -211,10 +211,10 @@ def _plan_grid(
 
 @njit_lean
 def _plan_target(
-    local: Book, econ: Economics, limits: LimitValues, quoter: QuoterValues, lanes: Lanes, i: int,
+    local: BookView, econ: Economics, limits: LimitValues, quoter: QuoterValues, w: World, i: int,
     codes: NDArray[np.int32], own: OwnView, intents: NDArray[np.void],
 ) -> int:  # fmt: skip
-    lane = lanes.lane[i]
+    lane = lane_at(w, i)
     cursor = lane["local_cursor"]
     position = lane["view_position"]
     delta = quoter.target_lots[codes[0]] - position
@@ -225,7 +225,7 @@ def _plan_target(
     side = BUY if delta > 0 else SELL
     tick = ask + quoter.sweep_ticks if side == BUY else max(bid - quoter.sweep_ticks, 1)
     qty = min(abs(delta), limits.order_lots_max)
-    age_ns = lane["t_ns"] - local.ns[cursor - 1]
+    age_ns = lane["t_ns"] - row_ns(local, cursor - 1)
     reason = check(limits, econ, bid, ask, age_ns, side, tick, qty, position, 0, own.slots, 0)
     _write_submit(intents, 0, side, tick, qty, IOC, reason)
     return 1
@@ -233,11 +233,11 @@ def _plan_target(
 
 @njit_lean
 def plan_lane(
-    local: Book, econ: Economics, limits: LimitValues, quoter: QuoterValues, lanes: Lanes, i: int,
+    local: BookView, econ: Economics, limits: LimitValues, quoter: QuoterValues, w: World, i: int,
     codes: NDArray[np.int32], intents: NDArray[np.void],
 ) -> int:  # fmt: skip
     """Write lane `i`'s intents for `codes` [A] into `intents` [K >= max_orders + SUBMITS_MAX]; return how many."""
-    own = own_view(lanes, i)
+    own = own_view(w, i)
     if quoter.is_grid:
-        return _plan_grid(local, econ, limits, quoter, lanes, i, codes, own, intents)
-    return _plan_target(local, econ, limits, quoter, lanes, i, codes, own, intents)
+        return _plan_grid(local, econ, limits, quoter, w, i, codes, own, intents)
+    return _plan_target(local, econ, limits, quoter, w, i, codes, own, intents)

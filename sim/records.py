@@ -59,30 +59,54 @@ DONE: Final = 3  # filled, cancelled, expired or rejected
 ORDER_DTYPE: Final = np.dtype(
     [
         ("id", np.int64),  # 1, 2, ... per lane, never reused
-        ("tick", np.int64),
+        ("tick", np.int64),  # at the exchange
         ("qty", np.int64),  # lots asked for
         ("leaves", np.int64),  # lots left, at the exchange
-        ("front", np.int64),  # displayed quantity ahead, in 2^-20 lots (exchange)
-        ("since_print", np.int64),  # lots printed at this tick since its level last changed (exchange)
-        ("view_leaves", np.int64),  # lots left, as the lane knows it
+        ("view_tick", np.int64),  # price and lots left, as the lane knows them
+        ("view_leaves", np.int64),
         ("submit_ns", np.int64),
         ("arrive_ns", np.int64),  # when it reached the exchange; 0 before
-        ("level", np.int32),  # level id at the exchange, -1 where no event ever touched that price
+        ("rank", np.int64),  # orders of one price by it: when it came to stand there
+        # The queue before it, as of row `sync` (`lobgym.sim.queue`); brought up to date only when something asks.
+        ("front", np.int64),  # displayed quantity ahead, in 2^-20 lots
+        ("front_units", np.float64),  # the same in base units, compatibility profiles
+        ("printed", np.int64),  # lots printed at this tick since its level last changed
+        ("sync", np.int32),
+        ("touch", np.int32),  # the next of its level's touches to apply
+        ("level", np.int32),  # level id, -1 where no event ever touched that price
+        ("next_free", np.int32),  # of a free slot: the next free one, -1 at the end
+        ("queue_state", np.int8),  # QUEUE_*
+        ("shared", np.int8),  # 1 if another own order has stood at this price with it
         ("side", np.int8),
         ("tif", np.int8),
+        ("reduce_only", np.int8),
         ("state", np.int8),
         ("view_state", np.int8),
         ("cancel_sent", np.int8),  # 1 while a cancel is on its way
+        ("modifies_sent", np.int16),  # how many modifies are on their way
     ],
     align=True,
 )
+
+QUEUE_UNSEEN: Final = 0  # the front is whatever the level displayed at row `sync`
+QUEUE_FRONT: Final = 1  # the front is right as of row `sync`; the level has not been looked up
+QUEUE_SYNCED: Final = 2  # front, level and touch are right as of row `sync`
 
 # -- messages from a lane to the exchange ---------------------------------------------------------------------------
 REQ_SUBMIT: Final = 1
 REQ_CANCEL: Final = 2
 REQ_MODIFY: Final = 3
 
-REQUEST_DTYPE: Final = np.dtype([("due_ns", np.int64), ("slot", np.int32), ("kind", np.int8)], align=True)
+REQUEST_DTYPE: Final = np.dtype(
+    [
+        ("due_ns", np.int64),  # when it reaches the exchange
+        ("tick", np.int64),  # of a MODIFY
+        ("qty", np.int64),  # of a MODIFY
+        ("slot", np.int32),
+        ("kind", np.int8),
+    ],
+    align=True,
+)
 
 # -- messages from the exchange to a lane -----------------------------------------------------------------------------
 ACK: Final = 1  # the order rests
@@ -99,14 +123,17 @@ RESPONSE_DTYPE: Final = np.dtype(
     [
         ("due_ns", np.int64),  # when the lane sees it
         ("exch_ns", np.int64),
-        ("tick", np.int64),  # of a FILL
-        ("qty", np.int64),  # of a FILL
+        ("tick", np.int64),  # of a FILL, an ACK, a MODIFIED
+        ("qty", np.int64),  # of a FILL; of an ACK and a MODIFIED the lots that rest
+        ("leaves", np.int64),  # of the order, at the exchange, after it
         ("cash", np.int64),  # signed change of cash, fee not included
         ("fee", np.int64),  # paid by the lane; negative is a rebate
-        ("slot", np.int32),
+        ("slot", np.int32),  # -1: the venue's own doing (liquidation, funding)
         ("kind", np.int8),
+        ("side", np.int8),
         ("maker", np.int8),
         ("reason", np.int8),
+        ("request", np.int8),  # REQ_MODIFY where a modify ended the order, else 0
     ],
     align=True,
 )
@@ -165,7 +192,7 @@ FILL_DTYPE: Final = np.dtype(
     [
         ("exch_ns", np.int64),
         ("seen_ns", np.int64),  # when the lane learns of it
-        ("order_id", np.int64),
+        ("order_id", np.int64),  # 0: the venue closed the position
         ("tick", np.int64),
         ("qty", np.int64),
         ("cash", np.int64),
@@ -178,31 +205,104 @@ FILL_DTYPE: Final = np.dtype(
     align=True,
 )
 
+# -- a row of the event log: every request as it is sent, every answer as it is given --------------------------------
+LOG_OFF: Final = 0
+LOG_FILLS: Final = 1
+LOG_FULL: Final = 2
+
+SENT_SUBMIT: Final = 21  # LOG_DTYPE.kind is one of these, or an answer's kind
+SENT_CANCEL: Final = 22
+SENT_MODIFY: Final = 23
+
+LOG_DTYPE: Final = np.dtype(
+    [
+        ("ns", np.int64),  # sent: the lane's clock; answers: the exchange's stamp
+        ("seen_ns", np.int64),  # sent: when it arrives; answers: when the lane learns of it
+        ("order_id", np.int64),  # 0: the venue's own doing
+        ("tick", np.int64),
+        ("qty", np.int64),
+        ("cash", np.int64),
+        ("fee", np.int64),
+        ("submit_ns", np.int64),  # of the order
+        ("lane", np.int32),
+        ("kind", np.int8),
+        ("reason", np.int8),
+        ("side", np.int8),
+        ("maker", np.int8),
+        ("tif", np.int8),
+    ],
+    align=True,
+)
+
 # -- a lane: its clock, its parameters, its account at the exchange and as it knows it --------------------------------
 LANE_DTYPE: Final = np.dtype(
     [
         ("t_ns", np.int64),
         ("exch_cursor", np.int64),  # rows of Market.exch already applied
         ("local_cursor", np.int64),  # rows of Market.local already seen
-        ("seed", np.uint64),
+        ("error", np.int64),  # 0, or one of ERR_*: the lane stopped
         ("digest", np.uint64),  # running digest of every response the exchange gave
         ("next_id", np.int64),
+        ("next_rank", np.int64),
+        # rings and tables
+        ("request_head", np.int64),
+        ("request_count", np.int64),
+        ("request_due", np.int64),  # arrival of the last request: the way there is first in, first out
+        ("response_head", np.int64),
+        ("response_count", np.int64),
+        ("response_due", np.int64),  # likewise, the way back
+        ("slot_count", np.int64),  # one past the highest order slot in use
+        ("slots_used", np.int64),
+        ("free_slot", np.int64),  # head of the list of free slots below slot_count, -1
+        ("spent_count", np.int64),
+        # resting orders: how many, and bounds that hold them (never too narrow, at times too wide)
+        ("live_orders", np.int64),
+        ("bid_high", np.int64),
+        ("ask_low", np.int64),
+        ("bid_mask", np.uint64),  # bit (tick mod 64) of every price at which an own bid may rest
+        ("ask_mask", np.uint64),
+        ("open_bid", np.int64),  # lots of resting bids
+        ("open_ask", np.int64),
+        # places in the exchange book's lists, right for row `list_cursor`
+        ("list_cursor", np.int64),
+        ("bid_at", np.int64),
+        ("ask_at", np.int64),
+        ("print_at", np.int64),
+        # the venue's own calendar (`lobgym.sim.timeline`)
+        ("check_ns", np.int64),  # the next stamp at which something is due
+        ("check_at", np.int64),
         # parameters, per lane so that domain randomisation costs nothing
+        ("seed", np.uint64),
         ("entry_ns", np.int64),  # lane -> exchange
         ("response_ns", np.int64),  # exchange -> lane
+        ("feed_delay_ns", np.int64),
+        ("feed_jitter_ns", np.int64),
         ("maker_fee_ppb", np.int64),
         ("taker_fee_ppb", np.int64),
+        ("fee_tier_at", np.int64),  # turnover from which the next fee tier holds
+        ("queue_model", np.int64),
+        ("queue_power", np.int64),
+        ("capital", np.int64),
         # account at the exchange: the truth
         ("position", np.int64),  # lots
         ("cash", np.int64),  # money, fees not included
         ("fees", np.int64),  # money paid, net of rebates
+        ("funding", np.int64),  # money paid
+        ("open_cost", np.int64),  # cash paid for what is held
+        ("realised", np.int64),  # cash + open_cost
         # account as the lane knows it
         ("view_position", np.int64),
         ("view_cash", np.int64),
         ("view_fees", np.int64),
+        ("view_funding", np.int64),
         # counts since reset
+        ("requests_sent", np.int64),
+        ("answers_given", np.int64),
+        ("rate_window", np.int64),  # the venue's window that `rate_count` counts in
+        ("rate_count", np.int64),
         ("submits", np.int64),
         ("cancels", np.int64),
+        ("modifies", np.int64),
         ("rejects", np.int64),  # rejected or expired without any fill
         ("fills", np.int64),
         ("maker_fills", np.int64),
@@ -210,15 +310,8 @@ LANE_DTYPE: Final = np.dtype(
         ("filled_orders", np.int64),  # orders that had at least one fill
         ("first_fill_wait_ns", np.int64),  # sum over those orders of first fill - arrival
         ("turnover", np.int64),  # sum of |cash|
-        # ring buffers and tables
-        ("request_head", np.int64),
-        ("request_tail", np.int64),
-        ("response_head", np.int64),
-        ("response_tail", np.int64),
-        ("spent_count", np.int64),
-        ("slot_count", np.int64),  # one past the highest order slot in use
-        ("live_orders", np.int64),  # resting at the exchange
-        ("error", np.int64),  # 0, or one of ERR_*: the lane stopped
+        ("liquidations", np.int64),
+        ("deficit", np.int64),  # money owed beyond the capital when the venue had closed the position
     ],
     align=True,
 )
@@ -226,7 +319,7 @@ LANE_DTYPE: Final = np.dtype(
 ERR_REQUESTS_FULL: Final = 1
 ERR_RESPONSES_FULL: Final = 2
 ERR_SPENT_FULL: Final = 3
-ERR_FILLS_FULL: Final = 4
+ERR_LOG_FULL: Final = 4
 ERR_LEDGER: Final = 5
 
 # Depth that a lane itself consumed (semantics 6.6): what is left of a level for this lane.

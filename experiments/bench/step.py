@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.experiments.bench.report import BenchRow, find_recording, row_of
-from lobgym.sim.book import NO_ASK, NO_BID, Book, best_ask, best_bid
+from lobgym.sim.book import NO_ASK, NO_BID
+from lobgym.sim.calls import call_advance, call_cancel, call_submit
 from lobgym.sim.jit import njit_lean
-from lobgym.sim.kernel import advance, cancel, submit
-from lobgym.sim.lanes import Lanes
 from lobgym.sim.market import Market
-from lobgym.sim.money import Economics
 from lobgym.sim.records import BUY, FREE, GTX, SELL
 from lobgym.sim.session import Session, raise_lane_error
+from lobgym.sim.view import best_ask, best_bid
+from lobgym.sim.world import World, lane_at, local_of, order_at
 
 __all__ = ["CASES", "run"]
 
@@ -36,35 +36,32 @@ _WANTED_STEPS: Final = 200_000  # lane-steps a run, so that a run takes about a 
 
 
 @njit_lean
-def _quote_half(local: Book, lanes: Lanes, i: int, step: int) -> None:
+def _quote_half(w: World, i: int, step: int) -> None:
     """Replace the two older of four quotes: one side's pair each step."""
     side = BUY if step % 2 == 0 else SELL
-    for slot in range(lanes.lane[i]["slot_count"]):
-        if lanes.orders[i, slot]["state"] != FREE and lanes.orders[i, slot]["side"] == side:
-            cancel(lanes, i, slot)
-    cursor = lanes.lane[i]["local_cursor"]
-    best = best_bid(local, cursor) if side == BUY else best_ask(local, cursor)
+    for slot in range(lane_at(w, i)["slot_count"]):
+        if order_at(w, i, slot)["state"] != FREE and order_at(w, i, slot)["side"] == side:
+            call_cancel(w, i, slot)
+    cursor = lane_at(w, i)["local_cursor"]
+    best = best_bid(local_of(w), cursor) if side == BUY else best_ask(local_of(w), cursor)
     if best != NO_BID and best != NO_ASK:
-        submit(lanes, i, side, best, 1, GTX)
-        submit(lanes, i, side, best - 2 * side, 1, GTX)
+        call_submit(w, i, side, best, 1, GTX, 0)
+        call_submit(w, i, side, best - 2 * side, 1, GTX, 0)
 
 
 @njit_lean
-def _drive(
-    exch: Book, local: Book, econ: Economics, lanes: Lanes, starts: NDArray[np.int64], steps: int, quote: bool
-) -> None:
+def _drive(w: World, starts: NDArray[np.int64], steps: int, quote: bool) -> None:
     for step in range(steps):
-        for i in range(lanes.lane.shape[0]):
+        for i in range(w["lanes"]):
             if quote:
-                _quote_half(local, lanes, i, step)
-            advance(exch, local, econ, lanes, i, starts[i] + (step + 1) * STEP_NS)
+                _quote_half(w, i, step)
+            call_advance(w, i, starts[i] + (step + 1) * STEP_NS)
 
 
 def _time(session: Session, starts: NDArray[np.int64], steps: int, quote: bool) -> float:
     session.reset(start_ns=starts)
-    market = session.market
     begin = time.perf_counter()
-    _drive(market.exch, market.local, session.econ, session.state, starts, steps, quote)
+    _drive(session.world, starts, steps, quote)
     seconds = time.perf_counter() - begin
     raise_lane_error(session.state)
     return seconds

@@ -21,7 +21,7 @@ def fixed_run(minutes: float = 0.5) -> dict[str, str | int]:
     """Three lanes quote, take and cancel by a rule of integers; digests of tape, run and fills."""
     tape = synthetic_tape(seed=6, minutes=minutes)
     market = Market.compile(tape)
-    session = Session(market, SimParams(entry_ns=3_000_000, response_ns=5_000_000), LANES, fill_log=10_000)
+    session = Session(market, SimParams(entry_ns=3_000_000, response_ns=5_000_000), LANES, log="fills", log_rows=10_000)
     session.reset(seed=100)
     step = 0
     while session.t_ns() + STEP_NS <= session.end_ns:

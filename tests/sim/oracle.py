@@ -139,7 +139,7 @@ def run_script(
 ) -> int:
     """Random orders through a Session and as many reference lanes, compared all along; return the fills compared."""
     chance = Random(seed)
-    session = Session(market, params, lanes, fill_log=100_000)
+    session = Session(market, params, lanes, log="fills", log_rows=100_000)
     start_ns = market.start_ns if start_ns is None else start_ns
     session.reset(start_ns)
     references = [reference_lane(market, params, start_ns) for _ in range(lanes)]

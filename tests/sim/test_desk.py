@@ -24,8 +24,9 @@ def market() -> Market:
     return Market.compile(open_tape("synth?seed=9&minutes=2"))
 
 
-def desk_of(market: Market, kind: str, lanes: int = LANES, fill_log: int = 0) -> Desk:
-    desk = Desk(DeskSpec.for_market(market, kind, interval_ns=200_000_000), market, lanes, fill_log)
+def desk_of(market: Market, kind: str, lanes: int = LANES, log_rows: int = 0) -> Desk:
+    log = "fills" if log_rows else "off"
+    desk = Desk(DeskSpec.for_market(market, kind, interval_ns=200_000_000), market, lanes, log, log_rows)
     desk.reset(starts_of(market)[:lanes])
     return desk
 
@@ -78,7 +79,7 @@ def test_a_lane_among_many_equals_a_lone_one(market: Market, kind: str):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pnl_sums_to_the_ledger_of_fills(market: Market, kind: str):
-    desk = desk_of(market, kind, fill_log=20_000)
+    desk = desk_of(market, kind, log_rows=20_000)
     total = np.zeros(LANES, np.int64)
     counted: dict[str, Any] = {name: np.zeros(LANES, np.int64) for name in ("fills", "fees", "turnover")}
     for codes in codes_of(desk, 250):

@@ -88,7 +88,7 @@ def fronts_after(rows: list[tuple[int, int, int, int, int]], *more: tuple[int, l
     end = (900, 900, [(rec.MARK, 0, 0, 5, 0)])
     tape = tape_of([(1, 1, BOOK), (100, 100, rows), *((ns, ns, content) for ns, content in more), end])
     params = SimParams(entry_ns=1, response_ns=1)
-    session = Session(Market.compile(tape), params, fill_log=99)
+    session = Session(Market.compile(tape), params, log="fills", log_rows=99)
     reference = reference_lane(session.market, params, session.t_ns())
     for at, tick in ((10, 8), (10, 9), (200, 8)):
         session.advance(at)

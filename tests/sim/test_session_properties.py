@@ -75,7 +75,7 @@ def state_of(session: Session, lane: int = 0) -> tuple[Any, ...]:
 @few
 @given(st.sampled_from((SYNTH, SPOT, INVERSE)).flatmap(tapes), scripts(), st.sampled_from((-70_001, 0, 333_333)))
 def test_the_ledger_is_the_sum_of_its_fills(tape: Tape, script: Script, maker_ppb: int) -> None:
-    session = Session(Market.compile(tape), FAST.replace(maker_fee_ppb=maker_ppb), fill_log=4096)
+    session = Session(Market.compile(tape), FAST.replace(maker_fee_ppb=maker_ppb), log="fills", log_rows=4096)
     play(session, script)
     fills, account = session.drain_fills(), session.account()
     assert account.position_lots == (fills["side"] * fills["qty"]).sum()
@@ -129,7 +129,7 @@ def test_quantities_that_queues_cannot_count_are_refused() -> None:
 def test_no_print_is_spent_twice(tape: Tape, script: Script) -> None:
     # On these tapes bids stay at or below 5 and asks at or above 9, each message has a stamp of its own, and own
     # orders keep to their half: what fills them is a print.
-    session = Session(Market.compile(tape), FAST, fill_log=4096)
+    session = Session(Market.compile(tape), FAST, log="fills", log_rows=4096)
     play(session, [(gap, 1 if tick <= 7 else -1, tick, *rest) for gap, _, tick, *rest in script])
     fills = session.drain_fills()
     volume: Counter[tuple[int, int]] = Counter()
@@ -145,7 +145,7 @@ def test_no_print_is_spent_twice(tape: Tape, script: Script) -> None:
 @given(tapes(), scripts(tifs=(rec.IOC,)), st.booleans())
 def test_no_displayed_quantity_is_spent_twice(tape: Tape, script: Script, implied: bool) -> None:
     market = Market.compile(tape, implied)
-    session = Session(market, FAST.replace(print_implied_depth=implied), fill_log=4096)
+    session = Session(market, FAST.replace(print_implied_depth=implied), log="fills", log_rows=4096)
     play(session, script)
     book = market.exch
     taken: Counter[tuple[int, int]] = Counter()
@@ -161,7 +161,7 @@ def test_no_displayed_quantity_is_spent_twice(tape: Tape, script: Script, implie
 @few
 @given(tapes(), scripts(tifs=(rec.GTC, rec.GTX)))
 def test_own_orders_at_a_price_fill_in_order(tape: Tape, script: Script) -> None:
-    session = Session(Market.compile(tape), SimParams(entry_ns=0, response_ns=0), fill_log=4096)
+    session = Session(Market.compile(tape), SimParams(entry_ns=0, response_ns=0), log="fills", log_rows=4096)
     for gap, side, tick, qty, tif, _ in script:
         for _ in range(gap):
             session.advance(min(session.t_ns() + 1, session.end_ns))
@@ -189,7 +189,7 @@ def assert_first_in_first_out(session: Session) -> None:
 @given(tapes(), scripts(), st.integers(0, 4), st.integers(0, 4))
 def test_clock_of_fills_and_of_knowledge(tape: Tape, script: Script, entry: int, response: int) -> None:
     params = SimParams(entry_ns=entry, response_ns=response)
-    session, fills = Session(Market.compile(tape), params, fill_log=4096), []
+    session, fills = Session(Market.compile(tape), params, log="fills", log_rows=4096), []
     for gap, side, tick, qty, tif, _ in script:
         for _ in range(gap):
             session.advance(min(session.t_ns() + 1, session.end_ns))
@@ -208,7 +208,7 @@ def test_clock_of_fills_and_of_knowledge(tape: Tape, script: Script, entry: int,
 @few
 @given(tapes(), scripts(tifs=(rec.IOC,)))
 def test_no_fill_at_a_quote_that_a_print_has_passed(tape: Tape, script: Script) -> None:
-    session = Session(Market.compile(tape), FAST, fill_log=4096)
+    session = Session(Market.compile(tape), FAST, log="fills", log_rows=4096)
     play(session, script)
     messages = messages_of(tape.events)
     for fill in session.drain_fills():
@@ -234,7 +234,7 @@ def test_stale_quotes_are_there_only_without_the_switch() -> None:
 def snipe(implied: bool) -> int:
     """Fills of orders that come 1 ms after a print, before the next depth message, for what the print has passed."""
     tape = synthetic_tape(seed=4, minutes=2)
-    session = Session(Market.compile(tape, implied), SimParams(entry_ns=0, print_implied_depth=implied), fill_log=9999)
+    session = Session(Market.compile(tape, implied), SimParams(entry_ns=0, print_implied_depth=implied), log="fills", log_rows=9999)
     events = tape.events
     for k in np.flatnonzero(events["kind"] == rec.TRADE):
         row = events[k]
@@ -295,7 +295,7 @@ def trade(session: Session, seeds: list[int], steps: int) -> None:
 
 def test_a_lane_does_not_notice_the_others(market: Market) -> None:
     seeds = [11, 12, 13, 14, 15]
-    together, reversed_ = (Session(market, lanes=5, fill_log=9999) for _ in range(2))
+    together, reversed_ = (Session(market, lanes=5, log="fills", log_rows=9999) for _ in range(2))
     together.reset(seed=seeds)
     reversed_.reset(seed=seeds[::-1])
     trade(together, seeds, 150)
@@ -303,7 +303,7 @@ def test_a_lane_does_not_notice_the_others(market: Market) -> None:
     fills = together.drain_fills()
     assert len(fills) > 100
     for lane, seed in enumerate(seeds):
-        alone = Session(market, fill_log=9999)
+        alone = Session(market, log="fills", log_rows=9999)
         alone.reset(seed=seed)
         trade(alone, [seed], 150)
         assert state_of(alone) == state_of(together, lane) == state_of(reversed_, 4 - lane)
@@ -313,7 +313,7 @@ def test_a_lane_does_not_notice_the_others(market: Market) -> None:
 
 
 def test_copies_go_on_alike(market: Market) -> None:
-    session = Session(market, lanes=2, fill_log=9999)
+    session = Session(market, lanes=2, log="fills", log_rows=9999)
     trade(session, [1, 2], 60)
     saved, twin = session.snapshot(), session.clone()
     trade(session, [3, 4], 60)
@@ -368,7 +368,7 @@ END = (1000, 1000, [(rec.MARK, 0, 0, 5, 0)])
 
 def thin_session(**params: int) -> Session:
     market = Market.compile(tape_of([(1, 1, THIN), END]))
-    return Session(market, SimParams(entry_ns=1, response_ns=50).replace(**params), fill_log=9)
+    return Session(market, SimParams(entry_ns=1, response_ns=50).replace(**params), log="fills", log_rows=9)
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_sessions_that_cannot_be() -> None:
     with pytest.raises(ParamsError, match="at least 1"):
         Session(market, lanes=0)
     with pytest.raises(ParamsError, match="at least 0"):
-        Session(market, fill_log=-1)
+        Session(market, log="fills", log_rows=-1)
     with pytest.raises(ParamsError, match="compile it with the same switch"):
         Session(market, SimParams(print_implied_depth=False))
     with pytest.raises(SessionError, match="taken on another market"):
@@ -450,8 +450,8 @@ def two_fills(session: Session) -> None:
     session.advance(session.t_ns() + 1)
 
 
-def test_the_fill_log_is_bounded() -> None:
-    session = Session(thin_session().market, SimParams(entry_ns=1), fill_log=1)
+def test_the_event_log_is_bounded() -> None:
+    session = Session(thin_session().market, SimParams(entry_ns=1), log="fills", log_rows=1)
     with pytest.raises(CapacityError, match="logged fills"):
         two_fills(session)
 

@@ -34,7 +34,7 @@ def spot() -> Market:
 def test_the_position_never_falls_below_zero(spot: Market, kind: str, latency_ms: int) -> None:
     params = SimParams(entry_ns=latency_ms * 1_000_000, response_ns=latency_ms * 1_000_000)
     spec = DeskSpec.for_market(spot, kind, interval_ns=200_000_000, params=params)
-    desk = Desk(spec, spot, 1, fill_log=10_000)
+    desk = Desk(spec, spot, 1, log="fills", log_rows=10_000)
     rng = np.random.default_rng(0)
     position = sold = 0
     for _ in range(STEPS):

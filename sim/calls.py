@@ -1,0 +1,71 @@
+"""Calls of kernels by address, and who stands behind each.
+
+What is rare (an order that takes, a print that reaches a queue) is called and not inlined: the hot path stays short, and
+nobody who uses it compiles the rest. A module that implements an entry registers it; `lobgym.sim.lanes` writes the
+addresses into each world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from lobgym.sim.jit import njit_lean
+from lobgym.sim.memory import Entry, caller
+from lobgym.sim.world import ENTRIES, WORLD_DTYPE
+
+__all__ = [
+    "call_advance",
+    "call_answer",
+    "call_cancel",
+    "call_mark_rivals",
+    "call_modify",
+    "call_modify_arrives",
+    "call_on_best",
+    "call_on_print",
+    "call_scan_rows",
+    "call_submit",
+    "call_submit_arrives",
+    "call_sync_front",
+    "call_wait_answer",
+    "entry",
+    "entry_addresses",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_REGISTERED: Final[dict[str, Entry]] = {}
+
+
+def entry(name: str) -> Callable[[F], F]:
+    """Compile a kernel as the entry `name`; it takes the world and integers, and returns one."""
+
+    def register(function: F) -> F:
+        kernel = njit_lean(function)
+        _REGISTERED[name] = Entry(kernel, WORLD_DTYPE, ENTRIES[name])
+        return kernel
+
+    return register
+
+
+def entry_addresses() -> dict[str, int]:
+    """Address by entry; compiles what is not compiled yet."""
+    return {name: _REGISTERED[name].address for name in ENTRIES}
+
+
+def _call(name: str) -> Any:
+    return caller(WORLD_DTYPE, f"fn_{name}", ENTRIES[name], lambda: _REGISTERED[name])
+
+
+call_advance = _call("advance")
+call_submit = _call("submit")
+call_cancel = _call("cancel")
+call_modify = _call("modify")
+call_wait_answer = _call("wait_answer")
+call_on_print = _call("on_print")
+call_on_best = _call("on_best")
+call_scan_rows = _call("scan_rows")
+call_submit_arrives = _call("submit_arrives")
+call_modify_arrives = _call("modify_arrives")
+call_sync_front = _call("sync_front")
+call_mark_rivals = _call("mark_rivals")
+call_answer = _call("answer")

@@ -1,0 +1,147 @@
+"""Queues of own resting orders, brought up to date only when something asks for them.
+
+Where an order stands matters when a print reaches its very price, and hardly any order lives to see one. So an order
+only remembers the row up to which its front is right; `sync_front` applies the touches of its level since. Orders
+that share a price with another own order are synced together, because the younger one's front is never less than
+the older one's (docs/market.md, section 5).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lobgym.sim.book import RESET, row_flags, row_qty
+from lobgym.sim.calls import call_sync_front, entry
+from lobgym.sim.jit import njit_inner, njit_leaf
+from lobgym.sim.queue import FRONT_BITS, after_depth
+from lobgym.sim.records import LIVE, QUEUE_SYNCED, QUEUE_UNSEEN
+from lobgym.sim.view import find_level, row_word, touch_at, touch_row, touch_start, touched_qty
+from lobgym.sim.world import World, exch_of, lane_at, order_at
+
+__all__ = ["mark_rivals", "next_at_price", "sync_front"]
+
+LAST_RANK: Final = 1 << 62
+
+
+@njit_inner
+def next_at_price(w: World, i: int, side: int, tick: int, after_rank: int) -> int:
+    """Slot of the first live order at (side, tick) behind `after_rank`, or -1."""
+    found = -1
+    first = LAST_RANK
+    for slot in range(lane_at(w, i)["slot_count"]):
+        order = order_at(w, i, slot)
+        if order["tick"] == tick and order["state"] == LIVE and order["side"] == side:
+            rank = order["rank"]
+            if after_rank < rank < first:
+                found = slot
+                first = rank
+    return found
+
+
+@njit_inner
+def _locate(w: World, i: int, slot: int) -> None:
+    """Look up an order's level, and what it displayed when the order came to stand there."""
+    order = order_at(w, i, slot)
+    if order["queue_state"] == QUEUE_SYNCED:
+        return
+    book = exch_of(w)
+    level = find_level(book, order["side"], order["tick"])
+    order["level"] = level
+    if level >= 0:
+        at = touch_at(book, level, order["sync"])
+        order["touch"] = at
+        if order["queue_state"] == QUEUE_UNSEEN:
+            shown = touched_qty(book, at - 1) if at > touch_start(book, level) else 0
+            order["front"] = shown << FRONT_BITS
+    elif order["queue_state"] == QUEUE_UNSEEN:
+        order["front"] = 0
+    order["queue_state"] = QUEUE_SYNCED
+
+
+@njit_leaf
+def _touch(w: World, i: int, slot: int, at: int, floor: int) -> int:
+    """Apply one touch of its level to an order, not moving it before `floor`; returns where it stands."""
+    order = order_at(w, i, slot)
+    lane = lane_at(w, i)
+    book = exch_of(w)
+    word = row_word(book, touch_row(book, at))
+    if (row_flags(word) & RESET) == 0:
+        prev = 0
+        if at > touch_start(book, order["level"]):
+            prev = touched_qty(book, at - 1)
+        moved = after_depth(
+            order["front"], prev, row_qty(word), order["printed"], lane["queue_model"], lane["queue_power"],
+            w["lot_units"],
+        )  # fmt: skip
+        order["front"] = max(floor, moved)
+    order["printed"] = 0
+    order["touch"] = at + 1
+    front: int = order["front"]
+    return front
+
+
+@entry("sync_front")
+def sync_front(w: World, i: int, slot: int, row: int) -> int:
+    """Bring an order's front to the state after rows [0, row), and those of all own orders that share its price."""
+    order = order_at(w, i, slot)
+    if order["shared"]:
+        _sync_shared(w, i, order["side"], order["tick"], row)
+        return 0
+    _locate(w, i, slot)
+    level = order["level"]
+    if level >= 0:
+        book = exch_of(w)
+        at = order["touch"]
+        end = touch_start(book, level + 1)
+        while at < end and touch_row(book, at) < row:
+            _touch(w, i, slot, at, 0)
+            at += 1
+    order["sync"] = row
+    return 0
+
+
+@njit_inner
+def _sync_shared(w: World, i: int, side: int, tick: int, row: int) -> None:
+    """Touch by touch, oldest order first. Their places in the list of touches agree: each came to stand in sync."""
+    first = next_at_price(w, i, side, tick, 0)
+    slot = first
+    while slot >= 0:
+        _locate(w, i, slot)
+        slot = next_at_price(w, i, side, tick, order_at(w, i, slot)["rank"])
+    level = order_at(w, i, first)["level"]
+    if level >= 0:
+        book = exch_of(w)
+        at = order_at(w, i, first)["touch"]
+        end = touch_start(book, level + 1)
+        while at < end and touch_row(book, at) < row:
+            floor = 0
+            slot = first
+            while slot >= 0:
+                floor = _touch(w, i, slot, at, floor)
+                slot = next_at_price(w, i, side, tick, order_at(w, i, slot)["rank"])
+            at += 1
+    slot = first
+    while slot >= 0:
+        order_at(w, i, slot)["sync"] = row
+        slot = next_at_price(w, i, side, tick, order_at(w, i, slot)["rank"])
+
+
+@entry("mark_rivals")
+def mark_rivals(w: World, i: int, slot: int, row: int) -> int:
+    """An order, not LIVE yet, comes to rest where own orders may be: sync them, and place it not before any of them.
+
+    A reset of the book may have left an older own order with a front that nothing displays any more.
+    """
+    order = order_at(w, i, slot)
+    rival = next_at_price(w, i, order["side"], order["tick"], 0)
+    if rival < 0:
+        return 0
+    call_sync_front(w, i, rival, row)
+    _locate(w, i, slot)
+    order["shared"] = 1
+    while rival >= 0:
+        one = order_at(w, i, rival)
+        one["shared"] = 1
+        order["front"] = max(order["front"], one["front"])
+        rival = next_at_price(w, i, order["side"], order["tick"], one["rank"])
+    return 0

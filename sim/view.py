@@ -1,0 +1,367 @@
+"""A compiled `Book` as kernels see it: one record of addresses and sizes, and every question one can ask of it.
+
+A *cursor* c counts rows: the book at c is the state after rows [0, c). `cursor_at(book, t)` is the cursor of everything
+stamped at or before t. Rows of one feed message carry one stamp, so a cursor taken from a time never cuts a message in
+two; such cursors are called observable, and bests are defined at those only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from lobgym.sim.book import (
+    CHANGE_DTYPE,
+    EPOCH_DTYPE,
+    LADDER_LEVELS,
+    MARK_DTYPE,
+    MARK_EVERY,
+    NO_ASK,
+    NO_BID,
+    NO_LEVEL,
+    PRINT_DTYPE,
+    RESET,
+    ROW_DTYPE,
+    Book,
+    row_flags,
+    row_qty,
+)
+from lobgym.sim.jit import njit_inline, njit_leaf, njit_lean
+from lobgym.sim.memory import address_of, column, member, table
+from lobgym.sim.records import BUY, SELL
+
+__all__ = [
+    "VIEW_DTYPE",
+    "BookView",
+    "ask_change",
+    "ask_index",
+    "ask_row",
+    "ask_tick",
+    "best_ask",
+    "best_ask_level",
+    "best_ask_qty",
+    "best_bid",
+    "best_bid_level",
+    "best_bid_qty",
+    "bid_change",
+    "bid_index",
+    "bid_row",
+    "bid_tick",
+    "bought_lots",
+    "cursor_at",
+    "find_level",
+    "is_known",
+    "last_touch",
+    "level_qty",
+    "level_qty_by_id",
+    "level_tick",
+    "make_view",
+    "next_level",
+    "print_index",
+    "print_of",
+    "print_row",
+    "ladder_count",
+    "ladder_level",
+    "ladder_qty",
+    "row_key",
+    "row_ns",
+    "row_word",
+    "seek_forward",
+    "sold_lots",
+    "touch_at",
+    "touch_row",
+    "touch_start",
+    "touched_qty",
+]
+
+_TABLES: Final = tuple(name for name in Book._fields if name != "bid_levels")
+# Addresses of the book's arrays, and how many entries the ones have that something counts.
+VIEW_DTYPE: Final = np.dtype(
+    [(name, np.int64) for name in _TABLES]
+    + [(name, np.int64) for name in ("size", "levels", "bid_levels", "bid_changes", "ask_changes", "print_count")]
+    + [("epoch_count", np.int64)],
+    align=True,
+)
+
+BookView: TypeAlias = Any  # a record of VIEW_DTYPE
+
+bid_change = table(VIEW_DTYPE, "bids", CHANGE_DTYPE)  # (book, at): an entry of the list of best bids
+ask_change = table(VIEW_DTYPE, "asks", CHANGE_DTYPE)
+print_of = table(VIEW_DTYPE, "prints", PRINT_DTYPE)  # (book, at): a print
+row_ns = column(VIEW_DTYPE, "ns", np.int64)  # (book, row): stamp
+row_word = member(VIEW_DTYPE, "rows", ROW_DTYPE, "word")  # (book, row): the packed word (`lobgym.sim.book`)
+row_key = member(VIEW_DTYPE, "rows", ROW_DTYPE, "key")  # (book, row): level id, or number of a print
+level_tick = column(VIEW_DTYPE, "level_tick", np.int64)  # (book, level): price
+touch_start = column(VIEW_DTYPE, "touch_start", np.int64)  # (book, level): its first touch; that of level + 1 ends it
+touch_row = column(VIEW_DTYPE, "touch_row", np.int32)  # (book, at): row of a touch
+bid_row = member(VIEW_DTYPE, "bids", CHANGE_DTYPE, "row")  # (book, at), as are the following ones
+bid_tick = member(VIEW_DTYPE, "bids", CHANGE_DTYPE, "tick")
+ask_row = member(VIEW_DTYPE, "asks", CHANGE_DTYPE, "row")
+ask_tick = member(VIEW_DTYPE, "asks", CHANGE_DTYPE, "tick")
+print_row = member(VIEW_DTYPE, "prints", PRINT_DTYPE, "row")
+_mark = table(VIEW_DTYPE, "marks", MARK_DTYPE)
+_epoch = table(VIEW_DTYPE, "epochs", EPOCH_DTYPE)
+_ladder_level = column(VIEW_DTYPE, "ladder_level", np.int32)
+_ladder_qty = column(VIEW_DTYPE, "ladder_qty", np.int64)
+_ladder_count = column(VIEW_DTYPE, "ladder_count", np.int8)
+
+
+def make_view(book: Book) -> np.ndarray[Any, Any]:
+    """VIEW_DTYPE[1] of a book. The book must outlive it."""
+    view = np.zeros(1, VIEW_DTYPE)
+    for name in _TABLES:
+        view[name] = address_of(getattr(book, name))
+    view["size"] = len(book.ns)
+    view["levels"] = len(book.level_tick)
+    view["bid_levels"] = book.bid_levels
+    view["bid_changes"] = len(book.bids)
+    view["ask_changes"] = len(book.asks)
+    view["print_count"] = len(book.prints)
+    view["epoch_count"] = len(book.epochs)
+    return view
+
+
+# -- tables ---------------------------------------------------------------------------------------------------------------
+
+
+@njit_leaf
+def touched_qty(book: BookView, at: int) -> int:
+    """Lots that a level displays after one of its touches."""
+    return row_qty(row_word(book, touch_row(book, at)))
+
+
+@njit_leaf
+def ladder_level(book: BookView, mark: int, side: int, j: int) -> int:
+    """Level id of a ladder checkpoint's j-th best; side 0 bids, 1 asks."""
+    return _ladder_level(book, (mark * 2 + side) * LADDER_LEVELS + j)
+
+
+@njit_leaf
+def ladder_qty(book: BookView, mark: int, side: int, j: int) -> int:
+    """Lots at a ladder checkpoint's j-th best."""
+    return _ladder_qty(book, (mark * 2 + side) * LADDER_LEVELS + j)
+
+
+@njit_leaf
+def ladder_count(book: BookView, mark: int, side: int) -> int:
+    """How many levels a ladder checkpoint holds."""
+    return _ladder_count(book, mark * 2 + side)
+
+
+# -- cursors -----------------------------------------------------------------------------------------------------
+
+
+@njit_lean
+def cursor_at(book: BookView, t_ns: int) -> int:
+    """Number of rows stamped at or before `t_ns`."""
+    return seek_forward(book, 0, t_ns)
+
+
+@njit_leaf
+def seek_forward(book: BookView, start: int, t_ns: int) -> int:
+    """`cursor_at`, knowing that it is at least `start`: gallops, so that short moves cost little."""
+    size = book["size"]
+    low = start
+    if low >= size or row_ns(book, low) > t_ns:
+        return low
+    step = 16
+    high = low + step
+    while high < size and row_ns(book, high) <= t_ns:
+        low = high + 1
+        step *= 4
+        high = low + step
+    if high > size:
+        high = size
+    while low < high:
+        middle = (low + high) >> 1
+        if row_ns(book, middle) <= t_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+# -- bests and prints --------------------------------------------------------------------------------------------
+
+
+@njit_leaf
+def bid_index(book: BookView, cursor: int) -> int:
+    """Number of entries of the best bids with a row before the cursor; at least 1."""
+    at = int(_mark(book, cursor // MARK_EVERY)["bid_at"])
+    while at < book["bid_changes"] and bid_row(book, at) < cursor:
+        at += 1
+    return at
+
+
+@njit_leaf
+def ask_index(book: BookView, cursor: int) -> int:
+    """Number of entries of the best asks with a row before the cursor; at least 1."""
+    at = int(_mark(book, cursor // MARK_EVERY)["ask_at"])
+    while at < book["ask_changes"] and ask_row(book, at) < cursor:
+        at += 1
+    return at
+
+
+@njit_leaf
+def print_index(book: BookView, cursor: int) -> int:
+    """Number of prints before the cursor."""
+    at = int(_mark(book, cursor // MARK_EVERY)["print_at"])
+    while at < book["print_count"] and print_row(book, at) < cursor:
+        at += 1
+    return at
+
+
+@njit_inline
+def best_bid(book: BookView, cursor: int) -> int:
+    """Best bid in ticks, or NO_BID."""
+    return bid_tick(book, bid_index(book, cursor) - 1)
+
+
+@njit_inline
+def best_ask(book: BookView, cursor: int) -> int:
+    """Best ask in ticks, or NO_ASK."""
+    return ask_tick(book, ask_index(book, cursor) - 1)
+
+
+@njit_leaf
+def best_bid_level(book: BookView, cursor: int) -> int:
+    """Level id of the best bid, or NO_LEVEL."""
+    return int(bid_change(book, bid_index(book, cursor) - 1)["level"])
+
+
+@njit_leaf
+def best_ask_level(book: BookView, cursor: int) -> int:
+    """Level id of the best ask, or NO_LEVEL."""
+    return int(ask_change(book, ask_index(book, cursor) - 1)["level"])
+
+
+@njit_lean
+def best_bid_qty(book: BookView, cursor: int) -> int:
+    """Lots at the best bid, 0 where there is none."""
+    level = best_bid_level(book, cursor)
+    return level_qty_by_id(book, level, cursor) if level >= 0 else 0
+
+
+@njit_lean
+def best_ask_qty(book: BookView, cursor: int) -> int:
+    """Lots at the best ask, 0 where there is none."""
+    level = best_ask_level(book, cursor)
+    return level_qty_by_id(book, level, cursor) if level >= 0 else 0
+
+
+@njit_leaf
+def _printed_lots(book: BookView, cursor: int, side: int, lots: int) -> int:
+    at = int(_mark(book, cursor // MARK_EVERY)["print_at"])
+    while at < book["print_count"] and print_row(book, at) < cursor:
+        if print_of(book, at)["side"] == side:
+            lots += print_of(book, at)["qty"]
+        at += 1
+    return lots
+
+
+@njit_lean
+def bought_lots(book: BookView, cursor: int) -> int:
+    """Lots printed by buyers before the cursor."""
+    return _printed_lots(book, cursor, BUY, int(_mark(book, cursor // MARK_EVERY)["cum_buy"]))
+
+
+@njit_lean
+def sold_lots(book: BookView, cursor: int) -> int:
+    """Lots printed by sellers before the cursor."""
+    return _printed_lots(book, cursor, SELL, int(_mark(book, cursor // MARK_EVERY)["cum_sell"]))
+
+
+# -- levels ------------------------------------------------------------------------------------------------------
+
+
+@njit_lean
+def find_level(book: BookView, side: int, tick: int) -> int:
+    """Level id of (side, tick), or NO_LEVEL where the tape never mentions it."""
+    low = 0 if side == BUY else int(book["bid_levels"])
+    end = int(book["bid_levels"]) if side == BUY else int(book["levels"])
+    high = end
+    while low < high:
+        middle = (low + high) >> 1
+        if level_tick(book, middle) < tick:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < end and level_tick(book, low) == tick else NO_LEVEL
+
+
+@njit_lean
+def touch_at(book: BookView, level: int, cursor: int) -> int:
+    """Index of the level's first touch at or after the cursor; its end where there is none."""
+    low = touch_start(book, level)
+    high = touch_start(book, level + 1)
+    while low < high:
+        middle = (low + high) >> 1
+        if touch_row(book, middle) < cursor:
+            low = middle + 1
+        else:
+            high = middle
+    return int(low)
+
+
+@njit_leaf
+def last_touch(book: BookView, level: int, cursor: int) -> int:
+    """Last row before `cursor` that set this level, or -1."""
+    at = touch_at(book, level, cursor)
+    return int(touch_row(book, at - 1)) if at > touch_start(book, level) else -1
+
+
+@njit_leaf
+def level_qty_by_id(book: BookView, level: int, cursor: int) -> int:
+    """Lots displayed at a level, at a cursor."""
+    row = last_touch(book, level, cursor)
+    return row_qty(row_word(book, row)) if row >= 0 else 0
+
+
+@njit_lean
+def level_qty(book: BookView, side: int, tick: int, cursor: int) -> int:
+    """Lots displayed at (side, tick), at a cursor; 0 where there are none, or none that the tape knows of."""
+    level = find_level(book, side, tick)
+    return level_qty_by_id(book, level, cursor) if level >= 0 else 0
+
+
+@njit_lean
+def is_known(book: BookView, side: int, tick: int, cursor: int) -> bool:
+    """Whether the tape tells what stands at (side, tick): the snapshot covered it, or a message touched it since.
+
+    Outside the recorded depth a level is unknown, not empty; between the two bests it is known to be empty.
+    """
+    bid = best_bid(book, cursor)
+    ask = best_ask(book, cursor)
+    if bid < tick < ask and bid != NO_BID and ask != NO_ASK:
+        return True
+    low = 0
+    high = int(book["epoch_count"])
+    while low < high:
+        middle = (low + high) >> 1
+        if _epoch(book, middle)["row"] < cursor:
+            low = middle + 1
+        else:
+            high = middle
+    if low == 0:
+        return False
+    epoch = _epoch(book, low - 1)
+    if epoch["low"] <= tick <= epoch["high"]:
+        return True
+    level = find_level(book, side, tick)
+    row = last_touch(book, level, cursor) if level >= 0 else -1
+    # The rows by which the reset itself emptied the book tell nothing about it.
+    return bool(row >= epoch["row"] and (row_flags(row_word(book, row)) & RESET) == 0)
+
+
+@njit_lean
+def next_level(book: BookView, side: int, level: int, cursor: int) -> int:
+    """The next non-empty level of `side` behind `level` (away from the touch), or NO_LEVEL."""
+    step = -1 if side == BUY else 1
+    end = -1 if side == BUY else int(book["levels"])
+    level += step
+    while level != end:
+        if level_qty_by_id(book, level, cursor) > 0:
+            return level
+        level += step
+    return NO_LEVEL

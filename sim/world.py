@@ -1,0 +1,112 @@
+"""`World`: the one record that every kernel takes. Addresses of the market and of the lanes' state, and the rules.
+
+Made by `lobgym.sim.lanes.make_world`. A compiled strategy passes it on to the functions of `lobgym.sim.kernel`, and
+reads through the accessors here and in `lobgym.sim.view`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from lobgym.sim.jit import njit_leaf
+from lobgym.sim.memory import column, copier, grid, table, target
+from lobgym.sim.money import Economics
+from lobgym.sim.records import LANE_DTYPE, LOG_DTYPE, ORDER_DTYPE, REQUEST_DTYPE, RESPONSE_DTYPE, SPENT_DTYPE
+from lobgym.sim.view import VIEW_DTYPE
+
+__all__ = [
+    "ENTRIES",
+    "WORLD_DTYPE",
+    "World",
+    "econ_of",
+    "exch_of",
+    "fee_tier",
+    "lane_at",
+    "local_of",
+    "log_at",
+    "order_at",
+    "request_at",
+    "response_at",
+    "restore_defaults",
+    "spent_at",
+]
+
+World: TypeAlias = Any  # a record of WORLD_DTYPE
+
+_ADDRESSES: Final = ("exch", "local", "lane", "orders", "requests", "responses", "spent", "log", "defaults")
+_SIZES: Final = ("lanes", "max_orders", "max_requests", "max_responses", "max_spent", "log_rows", "log_count")
+_RULES: Final = (
+    "profile",  # 0, or one of the compatibility profiles
+    "full_scan",  # 1: every row is looked at and every queue kept current; the oracle of the indexed kernel
+    "log_level",  # LOG_*
+    "self_trade",  # SELF_TRADE_MODES
+    "rate_limit",
+    "rate_window_ns",
+    "market_band_ppm",
+    "submit_extra_ns",
+    "cancel_extra_ns",
+    "modify_extra_ns",
+    "latency",  # MODEL_*
+    "entry_table",  # addresses of int64[2, K], see `lobgym.sim.latency`
+    "entry_rows",  # K
+    "response_table",
+    "response_rows",
+    "fee_tiers",  # address of int64[fee_tier_count, 3]
+    "fee_tier_count",
+    "prior_turnover",
+    "margin_tiers",  # address of int64[margin_tier_count, 3]
+    "margin_tier_count",
+    "liquidation_fee_ppb",
+    "money_per_tick_lot",  # `lobgym.sim.money.Economics`
+    "inverse_scale",
+    "is_inverse",
+)
+# Kernels behind an address (`lobgym.sim.calls`), by how many integers they take beside the world.
+ENTRIES: Final = {
+    "advance": 2,  # lane, t_ns
+    "submit": 6,  # lane, side, tick, qty, tif, reduce_only
+    "cancel": 2,  # lane, slot
+    "modify": 4,  # lane, slot, tick, qty
+    "wait_answer": 3,  # lane, slot, until_ns
+    "on_print": 2,  # lane, print
+    "on_best": 2,  # lane, row
+    "scan_rows": 3,  # lane, start, end
+    "submit_arrives": 4,  # lane, slot, ns, cursor
+    "modify_arrives": 6,  # lane, slot, ns, cursor, tick, qty
+    "sync_front": 3,  # lane, slot, row
+    "mark_rivals": 3,  # lane, slot, row
+    "answer": 10,  # lane, slot, side, kind, exch_ns, tick, qty, cash, fee, maker * 256 + reason
+}
+WORLD_DTYPE: Final = np.dtype(
+    [(name, np.int64) for name in (*_ADDRESSES, *_SIZES, *_RULES)]
+    + [(f"fn_{name}", np.int64) for name in ENTRIES]
+    + [("lot_units", np.float64)],
+    align=True,
+)
+
+exch_of = target(WORLD_DTYPE, "exch", VIEW_DTYPE)  # (w): view of the exchange's book
+# (w): view of the book in order of arrival; a lane may read it before its local cursor.
+local_of = target(WORLD_DTYPE, "local", VIEW_DTYPE)
+lane_at = table(WORLD_DTYPE, "lane", LANE_DTYPE)  # (w, i): a lane's record
+order_at = grid(WORLD_DTYPE, "orders", "max_orders", ORDER_DTYPE)  # (w, i, slot)
+request_at = grid(WORLD_DTYPE, "requests", "max_requests", REQUEST_DTYPE)  # (w, i, place in the ring)
+response_at = grid(WORLD_DTYPE, "responses", "max_responses", RESPONSE_DTYPE)  # (w, i, place in the ring)
+spent_at = grid(WORLD_DTYPE, "spent", "max_spent", SPENT_DTYPE)  # (w, i, k)
+log_at = table(WORLD_DTYPE, "log", LOG_DTYPE)  # (w, row)
+# (w, i): make a lane what its defaults are: its parameters, and 0 everywhere else.
+restore_defaults = copier(WORLD_DTYPE, "lane", "defaults", LANE_DTYPE)
+_fee_tiers = column(WORLD_DTYPE, "fee_tiers", np.int64)
+
+
+@njit_leaf
+def fee_tier(w: World, k: int, column: int) -> int:
+    """Turnover (0), maker ppb (1) or taker ppb (2) of a fee tier."""
+    return _fee_tiers(w, 3 * k + column)
+
+
+@njit_leaf
+def econ_of(w: World) -> Economics:
+    """The instrument's money constants."""
+    return Economics(w["money_per_tick_lot"], w["inverse_scale"], w["is_inverse"])
