@@ -16,11 +16,18 @@ from lobgym.sim.book import (
     ROW_LEVEL,
     ROW_PRINT,
     Book,
+    ask_index,
     best_ask,
     best_bid,
+    bid_index,
     find_level,
     level_qty_by_id,
     next_level,
+    row_flags,
+    row_kind,
+    row_qty,
+    row_side,
+    touch_at,
 )
 from lobgym.sim.jit import njit_inline, njit_lean
 from lobgym.sim.lanes import Lanes, push_response
@@ -71,19 +78,13 @@ def _fill(econ: Economics, lanes: Lanes, i: int, slot: int, exch_ns: int, tick: 
 @njit_lean
 def _left_after(book: Book, level: int, avail: int, since: int, cursor: int) -> int:
     """Roll what is left of a level forward over rows [since, cursor): only what is newly displayed comes back."""
-    low = book.touch_start[level]
-    high = book.touch_start[level + 1]
-    while low < high:
-        middle = (low + high) >> 1
-        if book.touch_row[middle] < since:
-            low = middle + 1
-        else:
-            high = middle
+    low = touch_at(book, level, since)
     end = book.touch_start[level + 1]
+    prev = level_qty_by_id(book, level, since)
     while low < end and book.touch_row[low] < cursor:
-        row = book.touch_row[low]
-        new = book.qty[row]
-        avail = min(new, avail + max(0, new - book.prev[row]))
+        new = row_qty(book.rows[book.touch_row[low]]["word"])
+        avail = min(new, avail + max(0, new - prev))
+        prev = new
         low += 1
     return avail
 
@@ -195,9 +196,10 @@ def _on_print(book: Book, econ: Economics, lanes: Lanes, i: int, row: int) -> No
 
     No more is filled than was printed. What better-priced own orders took no longer reaches the queue at the price.
     """
-    side = -book.side[row]  # of the resting orders
-    price = book.tick[row]
-    volume = book.qty[row]
+    printed = book.prints[book.rows[row]["key"]]
+    side = -printed["side"]  # of the resting orders
+    price = printed["tick"]
+    volume = printed["qty"]
     taken = 0  # by own orders at this very price
     queue_floor = 0
     slot = _next_resting(lanes, i, side, _NO_TICK, 0)
@@ -216,7 +218,7 @@ def _on_print(book: Book, econ: Economics, lanes: Lanes, i: int, row: int) -> No
             qty = max(0, min(order["leaves"], available(front, volume) - taken))
             taken += qty
             order["front"] = after_print(front, volume)
-            order["since_print"] += book.qty[row]
+            order["since_print"] += printed["qty"]
         if qty > 0:
             _fill(econ, lanes, i, slot, book.ns[row], tick, qty, 1)
         slot = _next_resting(lanes, i, side, tick, order_id)
@@ -225,8 +227,10 @@ def _on_print(book: Book, econ: Economics, lanes: Lanes, i: int, row: int) -> No
 @njit_inline
 def _on_level(book: Book, lanes: Lanes, i: int, row: int, power: int) -> None:
     """A level changed: own orders at it advance in the queue. Fronts never decrease in order of arrival."""
-    side = book.side[row]
-    tick = book.tick[row]
+    word = book.rows[row]["word"]
+    level = book.rows[row]["key"]
+    side = row_side(word)
+    tick = book.level_tick[level]
     only = -1
     count = 0
     for slot in range(lanes.lane[i]["slot_count"]):
@@ -236,11 +240,12 @@ def _on_level(book: Book, lanes: Lanes, i: int, row: int, power: int) -> None:
             count += 1
     if count == 0:
         return
-    reset = (book.flags[row] & RESET) != 0
+    reset = (row_flags(word) & RESET) != 0
+    prev = level_qty_by_id(book, level, row)
     if count == 1:  # nearly always; spares the walk in order of arrival
-        _requeue(lanes, i, only, book.prev[row], book.qty[row], power, reset, 0)
+        _requeue(lanes, i, only, prev, row_qty(word), power, reset, 0)
     else:
-        _requeue_all(lanes, i, side, tick, book.prev[row], book.qty[row], power, reset)
+        _requeue_all(lanes, i, side, tick, prev, row_qty(word), power, reset)
 
 
 @njit_inline
@@ -269,7 +274,7 @@ def _on_best(book: Book, econ: Economics, lanes: Lanes, i: int, side: int, row: 
     while slot >= 0:
         tick = lanes.orders[i, slot]["tick"]
         order_id = lanes.orders[i, slot]["id"]
-        opposite = book.ask[row] if side == BUY else book.bid[row]
+        opposite = best_ask(book, row + 1) if side == BUY else best_bid(book, row + 1)
         if side * tick < side * opposite:
             return
         take(book, econ, lanes, i, slot, book.ns[row], row + 1, True)
@@ -303,24 +308,35 @@ def apply_rows(book: Book, econ: Economics, lanes: Lanes, i: int, start: int, en
     lane = lanes.lane[i]
     bid_low, bid_high, ask_low, ask_high = _bounds(lanes, i)
     live = lane["live_orders"]
+    bid_at = bid_index(book, start)
+    ask_at = ask_index(book, start)
     for row in range(start, end):
         if live == 0 or lane["error"] != 0:
             return
-        tick = book.tick[row]
+        word = book.rows[row]["word"]
+        key = book.rows[row]["key"]
+        kind = row_kind(word)
+        side = row_side(word)
         fills = lane["fills"]
-        if book.kind[row] == ROW_PRINT:
-            if (book.side[row] == SELL and tick <= bid_high) or (book.side[row] == BUY and tick >= ask_low):
+        if kind == ROW_PRINT:
+            tick = book.prints[key]["tick"]
+            if (side == SELL and tick <= bid_high) or (side == BUY and tick >= ask_low):
                 _on_print(book, econ, lanes, i, row)
-        elif book.kind[row] == ROW_LEVEL:
-            if book.side[row] == BUY:
+        elif kind == ROW_LEVEL:
+            tick = book.level_tick[key]
+            if side == BUY:
                 if bid_low <= tick <= bid_high:
                     _on_level(book, lanes, i, row, econ.queue_power)
             elif ask_low <= tick <= ask_high:
                 _on_level(book, lanes, i, row, econ.queue_power)
-        if book.flags[row] & MESSAGE_END:
-            if book.ask[row] <= bid_high:
+        if row_flags(word) & MESSAGE_END:
+            while bid_at < book.bids.shape[0] and book.bids[bid_at]["row"] <= row:
+                bid_at += 1
+            while ask_at < book.asks.shape[0] and book.asks[ask_at]["row"] <= row:
+                ask_at += 1
+            if book.asks[ask_at - 1]["tick"] <= bid_high:
                 _on_best(book, econ, lanes, i, BUY, row)
-            if book.bid[row] >= ask_low:
+            if book.bids[bid_at - 1]["tick"] >= ask_low:
                 _on_best(book, econ, lanes, i, SELL, row)
         if lane["fills"] != fills:
             bid_low, bid_high, ask_low, ask_high = _bounds(lanes, i)
