@@ -18,12 +18,12 @@ from lobgym.envs.errors import ResetNeededError
 from lobgym.envs.markets import TapeLike, market_for
 from lobgym.envs.rewards import RewardTerms
 from lobgym.envs.spans import EpisodeStarts
-from lobgym.sim.bars import quoted_mid2
 from lobgym.sim.book import cursor_at
 from lobgym.sim.desk import Desk, StepResult
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
+from lobgym.sim.mids import quoted_mid2
 from lobgym.sim.money import mark_value
 from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.params import SimParams

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.book import NO_ASK, NO_BID, ROW_PRINT
+from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.errors import LobgymError
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
@@ -77,9 +77,8 @@ def find_attempts(
     `market` is compiled without `print_implied_depth`, so that its book is what depth shows.
     """
     book = market.exch
-    rows = np.flatnonzero(book.kind == ROW_PRINT)
-    side = book.side[rows]
-    bid, ask, tick = book.bid[rows], book.ask[rows], book.tick[rows]
+    rows, side, tick = book.prints["row"], book.prints["side"].astype(np.int8), book.prints["tick"]
+    bid, ask = _best_after(book.bids, rows), _best_after(book.asks, rows)
     beyond = np.where(side == BUY, tick > ask, tick < bid) & (bid != NO_BID) & (ask != NO_ASK)
     ns = book.ns[rows]
     fits = (ns >= market.start_ns) & (ns + max(latency_ns, horizon_ns) <= market.end_ns)
@@ -122,11 +121,17 @@ def snipe(
     )  # fmt: skip
 
 
+def _best_after(changes: NDArray[np.void], rows: NDArray[Any]) -> NDArray[np.int64]:
+    """The best in ticks after each row."""
+    ticks: NDArray[np.int64] = changes["tick"][np.searchsorted(changes["row"], rows, side="right") - 1]
+    return ticks
+
+
 def mids2(market: Market, t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     """int64: twice the exchange's mid in ticks at each time, 0 where the book is not two-sided."""
     row = np.searchsorted(market.exch.ns, t_ns, side="right") - 1
-    bid, ask = market.exch.bid[row], market.exch.ask[row]
-    quoted = (row >= 0) & (bid != NO_BID) & (ask != NO_ASK)
+    bid, ask = _best_after(market.exch.bids, row), _best_after(market.exch.asks, row)
+    quoted = (bid != NO_BID) & (ask != NO_ASK)
     return np.where(quoted, bid + np.where(quoted, ask, 0), 0)
 
 

@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.book import NO_ASK, NO_BID, Book, seek_forward
+from lobgym.sim.book import Book, seek_forward
 from lobgym.sim.jit import njit_lean
+from lobgym.sim.mids import last_quoted_mid2, mid2_of, next_stamp, quoted_mid2
 
-__all__ = ["BAR_NS", "NATR_BARS", "Bars", "compile_bars", "last_mid2", "marked_cursor_at", "natr_bps", "quoted_mid2"]
+__all__ = ["BAR_NS", "NATR_BARS", "Bars", "compile_bars", "last_mid2", "marked_cursor_at", "natr_bps"]
 
 BAR_NS: Final = 1_000_000_000
 NATR_BARS: Final = 14
@@ -39,7 +40,7 @@ class Bars(NamedTuple):
 
 
 def compile_bars(local: Book, width_ns: int = BAR_NS) -> Bars:
-    """Bars of a local book. O(rows)."""
+    """Bars of a local book. O(bars + changes of its bests)."""
     rows = local.ns.shape[0]
     if rows == 0:
         none = np.zeros(1, np.int64)
@@ -53,28 +54,28 @@ def compile_bars(local: Book, width_ns: int = BAR_NS) -> Bars:
     range_sum = np.zeros(size + 1, np.int64)
     quoted_sum = np.zeros(size + 1, np.int64)
     bars = Bars(origin, width_ns, close2, range_sum, quoted_sum, mark_ns, marks.astype(np.int64))
-    _fill(local.ns, local.bid, local.ask, bars)
+    _fill(local, bars)
     for array in (close2, range_sum, quoted_sum, bars.mark_cursor):
         array.setflags(write=False)
     return bars
 
 
 @njit_lean
-def _fill(ns: NDArray[np.int64], bid: NDArray[np.int64], ask: NDArray[np.int64], bars: Bars) -> None:
+def _fill(local: Book, bars: Bars) -> None:
+    """Walk the stamps at which a best changes: between them the mid stands still."""
     close = 0
-    row = 0
+    ns, i, j = next_stamp(local, 0, 0)
     for s in range(bars.close2.shape[0]):
         end_ns = bars.origin_ns + (s + 1) * bars.width_ns
         high = close
         low = close
-        while row < ns.shape[0] and ns[row] < end_ns:
-            # Only what stands after the last row of a stamp can be observed.
-            observable = row + 1 == ns.shape[0] or ns[row + 1] != ns[row]
-            if observable and bid[row] != NO_BID and ask[row] != NO_ASK and bid[row] < ask[row]:
-                close = bid[row] + ask[row]
+        while 0 <= ns < end_ns:
+            mid2 = mid2_of(local, i, j)
+            if mid2 > 0:
+                close = mid2
                 high = close if high == 0 else max(high, close)
                 low = close if low == 0 else min(low, close)
-            row += 1
+            ns, i, j = next_stamp(local, i, j)
         bars.close2[s] = close
         bars.range_sum[s + 1] = bars.range_sum[s] + high - low
         bars.quoted_sum[s + 1] = bars.quoted_sum[s] + (1 if close > 0 else 0)
@@ -105,28 +106,13 @@ def natr_bps(bars: Bars, t_ns: int) -> float:
 
 
 @njit_lean
-def quoted_mid2(local: Book, cursor: int) -> int:
-    """Twice the mid in ticks at a cursor; 0 where the book is not two-sided."""
-    if cursor == 0:
-        return 0
-    bid = local.bid[cursor - 1]
-    ask = local.ask[cursor - 1]
-    return bid + ask if bid != NO_BID and ask != NO_ASK and bid < ask else 0
-
-
-@njit_lean
 def last_mid2(local: Book, bars: Bars, cursor: int) -> int:
     """Twice the last two-sided mid by a cursor, in ticks; 0 where there was none. Looks back at most one bar."""
     mid2 = quoted_mid2(local, cursor)
     if mid2 > 0 or cursor == 0:
         return mid2
     bar = (local.ns[cursor - 1] - bars.origin_ns) // bars.width_ns
-    start_ns = bars.origin_ns + bar * bars.width_ns
-    row = cursor - 2
-    while row >= 0 and local.ns[row] >= start_ns:
-        if local.ns[row] != local.ns[row + 1]:
-            mid2 = quoted_mid2(local, row + 1)
-            if mid2 > 0:
-                return mid2
-        row -= 1
-    return bars.close2[bar - 1] if bar > 0 else 0
+    mid2 = last_quoted_mid2(local, cursor, bars.origin_ns + bar * bars.width_ns)
+    if mid2 > 0:
+        return mid2
+    return int(bars.close2[bar - 1]) if bar > 0 else 0

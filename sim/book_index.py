@@ -1,82 +1,126 @@
-"""Indices into a compiled table: which rows touched a level, and ladder checkpoints every few rows."""
+"""Indices into a compiled table: which rows touched a level, ladder checkpoints and marks every few rows."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.book import LADDER_EVERY, LADDER_LEVELS
-from lobgym.sim.jit import njit
+from lobgym.sim.book import (
+    LADDER_EVERY,
+    LADDER_LEVELS,
+    MARK_DTYPE,
+    MARK_EVERY,
+    NO_LEVEL,
+    ROW_LEVEL,
+    row_kind,
+    row_qty,
+)
+from lobgym.sim.jit import njit_inline, njit_lean
+from lobgym.sim.level_set import first_above, flip, last_below, new_level_set
+from lobgym.sim.records import BUY
 
-__all__ = ["index_ladders", "index_touches"]
+__all__ = ["index_ladders", "index_marks", "index_touches"]
 
 
-@njit
-def index_touches(level: NDArray[np.int32], levels: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Counting sort of the level rows by level id."""
-    start = np.zeros(levels + 1, np.int64)
-    for row in range(level.shape[0]):
-        if level[row] >= 0:
-            start[level[row] + 1] += 1
-    for k in range(levels):
-        start[k + 1] += start[k]
-    place = start[:levels].copy()
-    out = np.empty(start[levels], np.int32)
-    for row in range(level.shape[0]):
-        if level[row] >= 0:
-            out[place[level[row]]] = row
-            place[level[row]] += 1
+def index_touches(rows: NDArray[np.void], touches: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """`touch_start` and `touch_row` of a book: a counting sort, the counts `touches` [L] being known."""
+    start = np.zeros(len(touches) + 1, np.int64)
+    np.cumsum(touches, out=start[1:])
+    out = np.empty(start[-1], np.int32)
+    _place(rows, start[:-1].copy(), out)
     return start, out
 
 
-@njit
+@njit_lean
+def _place(rows: NDArray[np.void], place: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+    for row in range(rows.shape[0]):
+        if row_kind(rows[row]["word"]) == ROW_LEVEL:
+            level = rows[row]["key"]
+            out[place[level]] = row
+            place[level] += 1
+
+
 def index_ladders(
-    level: NDArray[np.int32], qty: NDArray[np.int64], level_tick: NDArray[np.int64], bid_levels: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]]:
-    """The best LADDER_LEVELS levels a side before every LADDER_EVERY-th row."""
-    rows = level.shape[0]
-    levels = level_tick.shape[0]
-    marks = rows // LADDER_EVERY + 1
-    tick_out = np.zeros((marks, 2, LADDER_LEVELS), np.int64)
-    qty_out = np.zeros((marks, 2, LADDER_LEVELS), np.int64)
-    count_out = np.zeros((marks, 2), np.int8)
-    eff = np.zeros(levels, np.int64)
-    bid = -1
-    ask = levels
-    for row in range(rows + 1):
-        if row % LADDER_EVERY == 0:
-            mark = row // LADDER_EVERY
-            k = bid
-            n = 0
-            while k >= 0 and n < LADDER_LEVELS:
-                if eff[k] > 0:
-                    tick_out[mark, 0, n] = level_tick[k]
-                    qty_out[mark, 0, n] = eff[k]
-                    n += 1
-                k -= 1
-            count_out[mark, 0] = n
-            k = ask
-            n = 0
-            while k < levels and n < LADDER_LEVELS:
-                if eff[k] > 0:
-                    tick_out[mark, 1, n] = level_tick[k]
-                    qty_out[mark, 1, n] = eff[k]
-                    n += 1
-                k += 1
-            count_out[mark, 1] = n
-        if row == rows or level[row] < 0:
-            continue
-        k = level[row]
-        eff[k] = qty[row]
-        # These bests only bound the walk above, so they need not be tight.
-        if qty[row] > 0:
-            if k < bid_levels:
-                bid = max(bid, k)
+    rows: NDArray[np.void], levels: int, bid_levels: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int8]]:
+    """`ladder_level`, `ladder_qty` and `ladder_count` of a book: before every LADDER_EVERY-th row."""
+    points = len(rows) // LADDER_EVERY + 1
+    level_out = np.full((points, 2, LADDER_LEVELS), NO_LEVEL, np.int32)
+    qty_out = np.zeros((points, 2, LADDER_LEVELS), np.int64)
+    count_out = np.zeros((points, 2), np.int8)
+    _ladders(rows, bid_levels, np.zeros(levels, np.int64), new_level_set(levels), level_out, qty_out, count_out)
+    return level_out, qty_out, count_out
+
+
+@njit_lean
+def _ladders(
+    rows: NDArray[np.void], bid_levels: int, qty: NDArray[np.int64], full: NDArray[np.int64],
+    level_out: NDArray[np.int32], qty_out: NDArray[np.int64], count_out: NDArray[np.int8],
+) -> None:  # fmt: skip
+    levels = qty.shape[0]
+    for point in range(count_out.shape[0]):
+        level = last_below(full, bid_levels)
+        n = 0
+        while level >= 0 and n < LADDER_LEVELS:
+            level_out[point, 0, n] = level
+            qty_out[point, 0, n] = qty[level]
+            n += 1
+            level = last_below(full, level)
+        count_out[point, 0] = n
+        level = first_above(full, bid_levels - 1, levels)
+        n = 0
+        while level < levels and n < LADDER_LEVELS:
+            level_out[point, 1, n] = level
+            qty_out[point, 1, n] = qty[level]
+            n += 1
+            level = first_above(full, level, levels)
+        count_out[point, 1] = n
+        start = point * LADDER_EVERY
+        for row in range(start, min(start + LADDER_EVERY, rows.shape[0])):
+            word = rows[row]["word"]
+            if row_kind(word) == ROW_LEVEL:
+                level = rows[row]["key"]
+                if (row_qty(word) > 0) != (qty[level] > 0):
+                    flip(full, level)
+                qty[level] = row_qty(word)
+
+
+def index_marks(
+    rows: int, bids: NDArray[np.void], asks: NDArray[np.void], prints: NDArray[np.void]
+) -> NDArray[np.void]:
+    """`marks` of a book."""
+    marks = np.zeros(rows // MARK_EVERY + 1, MARK_DTYPE)
+    _marks(bids, asks, prints, marks)
+    return marks
+
+
+@njit_inline
+def _before(entries: NDArray[np.void], at: int, row: int) -> int:
+    while at < entries.shape[0] and entries[at]["row"] < row:
+        at += 1
+    return at
+
+
+@njit_lean
+def _marks(bids: NDArray[np.void], asks: NDArray[np.void], prints: NDArray[np.void], marks: NDArray[np.void]) -> None:
+    bid_at = 0
+    ask_at = 0
+    print_at = 0
+    cum_buy = 0
+    cum_sell = 0
+    for k in range(marks.shape[0]):
+        row = k * MARK_EVERY
+        bid_at = _before(bids, bid_at, row)
+        ask_at = _before(asks, ask_at, row)
+        while print_at < prints.shape[0] and prints[print_at]["row"] < row:
+            if prints[print_at]["side"] == BUY:
+                cum_buy += prints[print_at]["qty"]
             else:
-                ask = min(ask, k)
-        else:
-            while bid >= 0 and eff[bid] == 0:
-                bid -= 1
-            while ask < levels and eff[ask] == 0:
-                ask += 1
-    return tick_out, qty_out, count_out
+                cum_sell += prints[print_at]["qty"]
+            print_at += 1
+        mark = marks[k]
+        mark["bid_at"] = bid_at
+        mark["ask_at"] = ask_at
+        mark["print_at"] = print_at
+        mark["cum_buy"] = cum_buy
+        mark["cum_sell"] = cum_sell

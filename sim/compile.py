@@ -5,8 +5,8 @@ best quotes, and prints. Between two depth messages the levels that a print or a
 gone, although the last depth message still shows them. The compiler keeps two books:
 
 - `shown`: what the depth messages say;
-- `eff`, the effective book: `shown`, corrected by everything newer than the last depth message. Only this one is
-  compiled, and only against this one do orders trade.
+- the effective book: `shown`, corrected by everything newer than the last depth message. Only this one is compiled,
+  and only against this one do orders trade.
 
 A correction is evidence with a stamp. A print at p empties the levels that it must have walked through, and takes its
 quantity from p; a best quote sets its level and empties what lies before it; both empty what they would cross on the
@@ -23,452 +23,474 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim.book import (
+    CHANGE_DTYPE,
+    EPOCH_DTYPE,
+    FLAGS_SHIFT,
     IMPLIED,
     MESSAGE_END,
     NO_ASK,
     NO_BID,
+    NO_LEVEL,
+    PRINT_DTYPE,
+    QTY_SHIFT,
     RESET,
     ROW_CLEAR,
+    ROW_DTYPE,
     ROW_LEVEL,
     ROW_PRINT,
+    SIDE_SHIFT,
     Book,
+    row_flags,
 )
-from lobgym.sim.book_index import index_ladders, index_touches
-from lobgym.sim.jit import njit, njit_lean
-from lobgym.sim.records import BBO, BUY, CLEAR, DEPTH, LAST, SELL, SNAPSHOT, TRADE
+from lobgym.sim.book_index import index_ladders, index_marks, index_touches
+from lobgym.sim.errors import TapeFormatError
+from lobgym.sim.jit import njit_inline, njit_lean
+from lobgym.sim.level_set import first_above, flip, last_below, new_level_set
+from lobgym.sim.levels import Levels
+from lobgym.sim.records import BBO, BUY, CLEAR, DEPTH, LAST, SNAPSHOT, TRADE
 
 __all__ = ["compile_book"]
 
-# Indices into the compiler's scalars.
-_ROWS: Final = 0
-_BID: Final = 1  # level id of the best bid, -1
-_ASK: Final = 2  # level id of the best ask, number of levels
-_DIRTY: Final = 3  # how many levels are corrected
-_CUM_BUY: Final = 4
-_CUM_SELL: Final = 5
-_EPOCHS: Final = 6
-_DEPTH_SEQ: Final = 7  # update id of the last depth message
-_SCALARS: Final = 8
+ROWS_MAX: Final = (1 << 31) - 1  # row numbers are 32 bits
+
+# What is known about a level. Its evidence is void where `place` lies before the last clear.
+_LEVEL_DTYPE: Final = np.dtype([
+    ("qty", np.int64),  # lots of the effective book
+    ("stamp", np.int64),  # exchange stamp of the newest evidence
+    ("place", np.int32),  # its place in the order of processing
+    ("touches", np.int32),  # rows written
+    ("correction", np.int32),  # 1 + its entry in the list of corrections, 0 where depth is right about it
+    ("by_print", np.uint8),  # whether the evidence is a print
+], align=True)  # fmt: skip
+
+# A level that is corrected. The entry is given up where the level does not point back to it.
+_CORRECTION_DTYPE: Final = np.dtype([
+    ("level", np.int64),
+    ("shown", np.int64),  # lots that depth shows
+    ("seq", np.int64),  # update id of the evidence if it is a best quote, else 0
+])  # fmt: skip
+
+# Indices into the scalars.
+_EVENT: Final = 0  # the event to go on with
+_ROWS: Final = 1
+_BID: Final = 2  # level id of the best bid, -1
+_ASK: Final = 3  # level id of the best ask, number of levels
+_BIDS: Final = 4  # entries written so far
+_ASKS: Final = 5
+_PRINTS: Final = 6
+_EPOCHS: Final = 7
+_CORRECTIONS: Final = 8
+_DEPTH_SEQ: Final = 9  # greatest update id of a depth message since the last clear
+_CLEARED: Final = 10  # place of the last clear
+_MESSAGE: Final = 11  # first row of the present message
+_SCALARS: Final = 12
 
 
-class _Events(NamedTuple):
-    stamp: NDArray[np.int64]  # in the order that is compiled
-    exch_ns: NDArray[np.int64]
-    seq: NDArray[np.int64]
-    tick: NDArray[np.int64]
-    qty: NDArray[np.int64]
-    kind: NDArray[np.uint8]
-    side: NDArray[np.int8]
-    flags: NDArray[np.uint8]
-    level: NDArray[np.int32]  # level id, -1 for events that name none
+class _Table(NamedTuple):
+    """What is written: rows, and the lists that need the book as it stands to be written."""
 
-
-class _Rows(NamedTuple):
     ns: NDArray[np.int64]
-    kind: NDArray[np.uint8]
-    side: NDArray[np.int8]
-    flags: NDArray[np.uint8]
-    tick: NDArray[np.int64]
-    qty: NDArray[np.int64]
-    prev: NDArray[np.int64]
-    level: NDArray[np.int32]
-    bid: NDArray[np.int64]
-    ask: NDArray[np.int64]
-    bid_qty: NDArray[np.int64]
-    ask_qty: NDArray[np.int64]
-    cum_buy: NDArray[np.int64]
-    cum_sell: NDArray[np.int64]
+    rows: NDArray[np.void]
+    bids: NDArray[np.void]
+    asks: NDArray[np.void]
+    prints: NDArray[np.void]
+    epochs: NDArray[np.void]
 
 
 class _State(NamedTuple):
+    """The effective book while it is compiled."""
+
     level_tick: NDArray[np.int64]
     bid_levels: int
-    shown: NDArray[np.int64]
-    eff: NDArray[np.int64]
-    stamp: NDArray[np.int64]  # exchange stamp of the newest evidence about a level
-    seq: NDArray[np.int64]  # update id of that evidence if it was a best quote, else 0
-    order: NDArray[np.int64]  # its place in the order of processing
-    by_print: NDArray[np.uint8]  # whether that evidence was a print
-    dirty: NDArray[np.int64]  # ids of the corrected levels
-    is_dirty: NDArray[np.uint8]
-    cleared: NDArray[np.uint8]  # levels that the current reset emptied
+    levels: NDArray[np.void]  # [L] _LEVEL_DTYPE
+    full: NDArray[np.int64]  # level set: levels that display something
+    corrections: NDArray[np.void]  # [L] _CORRECTION_DTYPE
     scalars: NDArray[np.int64]
 
 
-def compile_book(events: NDArray[np.void], stamp: str, print_implied_depth: bool) -> Book:
-    """Compile events, already sorted by `stamp` ("exch_ns" or "local_ns"), into a read-only Book."""
-    is_level = np.isin(events["kind"], (DEPTH, SNAPSHOT, BBO))
-    bids = np.unique(events["price_ticks"][is_level & (events["side"] == BUY)])
-    asks = np.unique(events["price_ticks"][is_level & (events["side"] == SELL)])
-    level_tick = np.concatenate([bids, asks]).astype(np.int64)
-    level_of = np.full(len(events), -1, np.int32)
-    on_bid = is_level & (events["side"] == BUY)
-    on_ask = is_level & (events["side"] == SELL)
-    level_of[on_bid] = np.searchsorted(bids, events["price_ticks"][on_bid])
-    level_of[on_ask] = np.searchsorted(asks, events["price_ticks"][on_ask]) + len(bids)
-    names = (stamp, "exch_ns", "seq", "price_ticks", "qty_lots", "kind", "side", "flags")
-    columns = _Events._make([*(np.ascontiguousarray(events[name]) for name in names), level_of])
-    rows, epoch_row, epoch_low, epoch_high = _run(columns, level_tick, len(bids), print_implied_depth)
-    touch_start, touch_row = index_touches(rows.level, len(level_tick))
-    ladder_tick, ladder_qty, ladder_count = index_ladders(rows.level, rows.qty, level_tick, len(bids))
-    parts = {name: getattr(rows, name) for name in _Rows._fields}
-    book = Book(
-        **parts,
-        level_tick=level_tick,
-        bid_levels=len(bids),
-        touch_start=touch_start,
-        touch_row=touch_row,
-        ladder_tick=ladder_tick,
-        ladder_qty=ladder_qty,
-        ladder_count=ladder_count,
-        epoch_row=epoch_row,
-        epoch_low=epoch_low,
-        epoch_high=epoch_high,
+def compile_book(
+    events: NDArray[np.void], order: NDArray[np.int64] | None, levels: Levels, print_implied_depth: bool
+) -> Book:
+    """Compile events into a read-only Book.
+
+    Arguments: `events`, EVENT_DTYPE[n] in the exchange's order; `order`, int64[n]: the order of arrival, None for the
+    exchange's, which also says by which stamp the book's rows go; `levels`, of the same events.
+
+    Raises:
+        TapeFormatError: more rows than row numbers can count.
+    """
+    count = len(levels.tick)
+    state = _State(
+        levels.tick, levels.bids, np.zeros(count, _LEVEL_DTYPE), new_level_set(count),
+        np.empty(count, _CORRECTION_DTYPE), np.zeros(_SCALARS, np.int64),
+    )  # fmt: skip
+    state.scalars[_BID], state.scalars[_ASK] = -1, count
+    table = _new_table(len(events), levels)
+    table.bids[0] = (-1, NO_LEVEL, NO_BID)
+    table.asks[0] = (-1, NO_LEVEL, NO_ASK)
+    table.epochs[0] = (0, NO_ASK, -NO_ASK)
+    state.scalars[[_BIDS, _ASKS, _EPOCHS]] = 1
+    by_order = np.empty(0, np.int64) if order is None else order
+    slack = 3 * count + 8  # the most rows that one event can cause
+    while True:
+        _make_room(table, int(state.scalars[_ROWS]) + slack)
+        _run(events, by_order, levels.of_event, slack, print_implied_depth, table, state)
+        if state.scalars[_EVENT] == len(events):
+            break
+    return _finished(table, state)
+
+
+def _new_table(count: int, levels: Levels) -> _Table:
+    """Rows for most tapes, and the lists at their largest: memory that nothing is written to costs nothing."""
+    size = count + (count >> 2)
+    return _Table(
+        np.empty(size, np.int64),
+        np.empty(size, ROW_DTYPE),
+        np.empty(levels.messages + 1, CHANGE_DTYPE),
+        np.empty(levels.messages + 1, CHANGE_DTYPE),
+        np.empty(levels.prints, PRINT_DTYPE),
+        np.empty(levels.clears + 1, EPOCH_DTYPE),
     )
+
+
+def _make_room(table: _Table, rows: int) -> None:
+    if rows > ROWS_MAX:
+        raise TapeFormatError(f"a book holds at most {ROWS_MAX} rows, this tape makes more: slice it by time")
+    if rows > len(table.rows):
+        size = min(ROWS_MAX, rows + (rows >> 1))
+        table.ns.resize(size, refcheck=False)
+        table.rows.resize(size, refcheck=False)
+
+
+def _finished(table: _Table, state: _State) -> Book:
+    """Cut the lists to their length, in place, and index them."""
+    counts = state.scalars[[_ROWS, _ROWS, _BIDS, _ASKS, _PRINTS, _EPOCHS]]
+    for array, count in zip(table, counts, strict=True):
+        array.resize(count, refcheck=False)
+    touch_start, touch_row = index_touches(table.rows, state.levels["touches"])
+    ladder_level, ladder_qty, ladder_count = index_ladders(table.rows, len(state.level_tick), state.bid_levels)
+    marks = index_marks(len(table.rows), table.bids, table.asks, table.prints)
+    book = Book(
+        table.ns, table.rows, state.level_tick, state.bid_levels, touch_start, touch_row,
+        table.bids, table.asks, table.prints, marks, ladder_level, ladder_qty, ladder_count, table.epochs,
+    )  # fmt: skip
     for field in book:
         if isinstance(field, np.ndarray):
             field.setflags(write=False)
     return book
 
 
-@njit
-def _new_rows(size: int) -> _Rows:
-    return _Rows(
-        np.empty(size, np.int64),
-        np.empty(size, np.uint8),
-        np.empty(size, np.int8),
-        np.empty(size, np.uint8),
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-        np.empty(size, np.int32),
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-    )
+# -- rows --------------------------------------------------------------------------------------------------------
 
 
-@njit
-def _resized(rows: _Rows, count: int, size: int) -> _Rows:
-    new = _new_rows(size)
-    new.ns[:count] = rows.ns[:count]
-    new.kind[:count] = rows.kind[:count]
-    new.side[:count] = rows.side[:count]
-    new.flags[:count] = rows.flags[:count]
-    new.tick[:count] = rows.tick[:count]
-    new.qty[:count] = rows.qty[:count]
-    new.prev[:count] = rows.prev[:count]
-    new.level[:count] = rows.level[:count]
-    new.bid[:count] = rows.bid[:count]
-    new.ask[:count] = rows.ask[:count]
-    new.bid_qty[:count] = rows.bid_qty[:count]
-    new.ask_qty[:count] = rows.ask_qty[:count]
-    new.cum_buy[:count] = rows.cum_buy[:count]
-    new.cum_sell[:count] = rows.cum_sell[:count]
-    return new
-
-
-@njit_lean
-def _append(
-    rows: _Rows, state: _State, ns: int, kind: int, side: int, tick: int, qty: int, prev: int, level: int
-) -> int:
-    scalars = state.scalars
-    row = int(scalars[_ROWS])
-    bid = scalars[_BID]
-    ask = scalars[_ASK]
-    rows.ns[row] = ns
-    rows.kind[row] = kind
-    rows.side[row] = side
-    rows.flags[row] = 0
-    rows.tick[row] = tick
-    rows.qty[row] = qty
-    rows.prev[row] = prev
-    rows.level[row] = level
-    rows.bid[row] = state.level_tick[bid] if bid >= 0 else NO_BID
-    rows.bid_qty[row] = state.eff[bid] if bid >= 0 else 0
-    rows.ask[row] = state.level_tick[ask] if ask < state.eff.shape[0] else NO_ASK
-    rows.ask_qty[row] = state.eff[ask] if ask < state.eff.shape[0] else 0
-    rows.cum_buy[row] = scalars[_CUM_BUY]
-    rows.cum_sell[row] = scalars[_CUM_SELL]
+@njit_inline
+def _append(table: _Table, scalars: NDArray[np.int64], ns: int, word: int, key: int) -> None:
+    row = scalars[_ROWS]
+    table.ns[row] = ns
+    table.rows[row]["word"] = word
+    table.rows[row]["key"] = key
     scalars[_ROWS] = row + 1
-    return row
 
 
-@njit_lean
-def _set_level(rows: _Rows, state: _State, ns: int, level: int, qty: int, flags: int) -> None:
+@njit_inline
+def _set_level(table: _Table, state: _State, ns: int, level: int, qty: int, flags: int) -> None:
     """Give a level of the effective book a new quantity, keep the bests, and write the row."""
-    eff = state.eff
     scalars = state.scalars
-    prev = eff[level]
-    eff[level] = qty
-    if level < state.bid_levels:
-        side = BUY
-        if qty > 0:
-            scalars[_BID] = max(scalars[_BID], level)
-        elif level == scalars[_BID]:
-            best = level - 1
-            while best >= 0 and eff[best] == 0:
-                best -= 1
-            scalars[_BID] = best
-    else:
-        side = SELL
-        if qty > 0:
+    one = state.levels[level]
+    is_bid = level < state.bid_levels
+    if (one["qty"] > 0) != (qty > 0):
+        flip(state.full, level)
+        if is_bid:
+            if qty > 0:
+                scalars[_BID] = max(scalars[_BID], level)
+            elif level == scalars[_BID]:
+                scalars[_BID] = last_below(state.full, level)
+        elif qty > 0:
             scalars[_ASK] = min(scalars[_ASK], level)
         elif level == scalars[_ASK]:
-            best = level + 1
-            while best < eff.shape[0] and eff[best] == 0:
-                best += 1
-            scalars[_ASK] = best
-    row = _append(rows, state, ns, ROW_LEVEL, side, state.level_tick[level], qty, prev, level)
-    rows.flags[row] = flags
+            scalars[_ASK] = first_above(state.full, level, state.level_tick.shape[0])
+    one["qty"] = qty
+    one["touches"] += 1
+    word = qty << QTY_SHIFT | flags << FLAGS_SHIFT | (1 << SIDE_SHIFT if is_bid else 0) | ROW_LEVEL
+    _append(table, scalars, ns, word, level)
 
 
-@njit_lean
-def _witness(state: _State, level: int, exch_ns: int, seq: int, order: int, by_print: int) -> None:
-    state.stamp[level] = exch_ns
-    state.seq[level] = seq
-    state.order[level] = order
-    state.by_print[level] = by_print
+@njit_inline
+def _print(table: _Table, scalars: NDArray[np.int64], ns: int, side: int, tick: int, qty: int) -> None:
+    at = scalars[_PRINTS]
+    one = table.prints[at]
+    one["row"] = scalars[_ROWS]
+    one["side"] = side
+    one["tick"] = tick
+    one["qty"] = qty
+    scalars[_PRINTS] = at + 1
+    _append(table, scalars, ns, qty << QTY_SHIFT | (1 << SIDE_SHIFT if side == BUY else 0) | ROW_PRINT, at)
 
 
-@njit_lean
+@njit_inline
+def _change(changes: NDArray[np.void], count: int, row: int, level: int, tick: int) -> int:
+    """Note a best after `row` where it is another one than before; returns the number of entries."""
+    if changes[count - 1]["level"] == level:
+        return count
+    changes[count]["row"] = row
+    changes[count]["level"] = level
+    changes[count]["tick"] = tick
+    return count + 1
+
+
+@njit_inline
+def _end_message(table: _Table, state: _State) -> None:
+    """The book is observable after the last row, if the message wrote any."""
+    scalars = state.scalars
+    row = scalars[_ROWS] - 1
+    if row < scalars[_MESSAGE]:
+        return
+    table.rows[row]["word"] |= MESSAGE_END << FLAGS_SHIFT
+    scalars[_MESSAGE] = row + 1
+    bid = scalars[_BID]
+    ask = scalars[_ASK]
+    bid_tick = state.level_tick[bid] if bid >= 0 else NO_BID
+    scalars[_BIDS] = _change(table.bids, scalars[_BIDS], row, bid, bid_tick)
+    if ask < state.level_tick.shape[0]:
+        scalars[_ASKS] = _change(table.asks, scalars[_ASKS], row, ask, state.level_tick[ask])
+    else:
+        scalars[_ASKS] = _change(table.asks, scalars[_ASKS], row, NO_LEVEL, NO_ASK)
+
+
+# -- evidence ----------------------------------------------------------------------------------------------------
+
+
+@njit_inline
+def _witness(state: _State, level: int, exch_ns: int, place: int, by_print: int) -> None:
+    one = state.levels[level]
+    one["stamp"] = exch_ns
+    one["place"] = place
+    one["by_print"] = by_print
+
+
+@njit_inline
 def _correct(
-    rows: _Rows, state: _State, ns: int, level: int, qty: int, flags: int, exch_ns: int, seq: int, order: int,
+    table: _Table, state: _State, ns: int, level: int, qty: int, flags: int, exch_ns: int, seq: int, place: int,
     by_print: int,
 ) -> None:  # fmt: skip
     """Overrule what depth shows of a level, unless what is known about it is newer than this evidence.
 
     A quote or depth of the print's own millisecond, applied before it, already contains it.
     """
-    if state.stamp[level] > exch_ns or (by_print and state.stamp[level] == exch_ns and not state.by_print[level]):
+    one = state.levels[level]
+    if one["place"] >= state.scalars[_CLEARED] and (
+        one["stamp"] > exch_ns or (by_print and one["stamp"] == exch_ns and not one["by_print"])
+    ):
         return
-    _witness(state, level, exch_ns, seq, order, by_print)
-    if state.eff[level] != qty:
-        _set_level(rows, state, ns, level, qty, flags)
-    if not state.is_dirty[level]:
-        state.is_dirty[level] = 1
-        state.dirty[state.scalars[_DIRTY]] = level
-        state.scalars[_DIRTY] += 1
+    _witness(state, level, exch_ns, place, by_print)
+    entry = one["correction"] - 1
+    if entry < 0:
+        entry = state.scalars[_CORRECTIONS]
+        state.scalars[_CORRECTIONS] = entry + 1
+        one["correction"] = entry + 1
+        state.corrections[entry]["level"] = level
+        state.corrections[entry]["shown"] = one["qty"]
+    state.corrections[entry]["seq"] = seq
+    if one["qty"] != qty:
+        _set_level(table, state, ns, level, qty, flags)
 
 
 @njit_lean
 def _empty_asks(
-    rows: _Rows, state: _State, ns: int, tick: int, exch_ns: int, seq: int, order: int, by_print: int
+    table: _Table, state: _State, ns: int, tick: int, exch_ns: int, seq: int, place: int, by_print: int
 ) -> None:
     """Empty every ask below `tick`."""
+    end = state.level_tick.shape[0]
     level = state.scalars[_ASK]
-    while level < state.eff.shape[0] and state.level_tick[level] < tick:
-        if state.eff[level] > 0:
-            _correct(rows, state, ns, level, 0, IMPLIED, exch_ns, seq, order, by_print)
-        level += 1
+    while level < end and state.level_tick[level] < tick:
+        _correct(table, state, ns, level, 0, IMPLIED, exch_ns, seq, place, by_print)
+        level = first_above(state.full, level, end)
 
 
 @njit_lean
 def _empty_bids(
-    rows: _Rows, state: _State, ns: int, tick: int, exch_ns: int, seq: int, order: int, by_print: int
+    table: _Table, state: _State, ns: int, tick: int, exch_ns: int, seq: int, place: int, by_print: int
 ) -> None:
     """Empty every bid above `tick`."""
     level = state.scalars[_BID]
     while level >= 0 and state.level_tick[level] > tick:
-        if state.eff[level] > 0:
-            _correct(rows, state, ns, level, 0, IMPLIED, exch_ns, seq, order, by_print)
-        level -= 1
+        _correct(table, state, ns, level, 0, IMPLIED, exch_ns, seq, place, by_print)
+        level = last_below(state.full, level)
 
 
-@njit_lean
-def _find(state: _State, side: int, tick: int) -> int:
-    low = 0 if side == BUY else state.bid_levels
-    end = state.bid_levels if side == BUY else state.level_tick.shape[0]
-    high = end
-    while low < high:
-        middle = (low + high) >> 1
-        if state.level_tick[middle] < tick:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and state.level_tick[low] == tick else -1
+@njit_inline
+def _empty(
+    table: _Table, state: _State, ns: int, side: int, asks_below: int, bids_above: int, exch_ns: int, seq: int,
+    place: int, by_print: int,
+) -> None:  # fmt: skip
+    """Empty the levels that evidence has passed, those of `side` first."""
+    bid = state.scalars[_BID]
+    ask = state.scalars[_ASK]
+    bids = bid >= 0 and state.level_tick[bid] > bids_above
+    asks = ask < state.level_tick.shape[0] and state.level_tick[ask] < asks_below
+    if bids and side == BUY:
+        _empty_bids(table, state, ns, bids_above, exch_ns, seq, place, by_print)
+    if asks:
+        _empty_asks(table, state, ns, asks_below, exch_ns, seq, place, by_print)
+    if bids and side != BUY:
+        _empty_bids(table, state, ns, bids_above, exch_ns, seq, place, by_print)
 
 
-@njit_lean
-def _print_implies(
-    rows: _Rows, state: _State, ns: int, side: int, tick: int, qty: int, exch_ns: int, order: int
-) -> None:
-    if side == BUY:
-        _empty_asks(rows, state, ns, tick, exch_ns, 0, order, 1)
-        _empty_bids(rows, state, ns, tick - 1, exch_ns, 0, order, 1)
-    else:
-        _empty_bids(rows, state, ns, tick, exch_ns, 0, order, 1)
-        _empty_asks(rows, state, ns, tick + 1, exch_ns, 0, order, 1)
-    level = _find(state, -side, tick)
-    if level >= 0 and state.eff[level] > 0:
-        _correct(rows, state, ns, level, max(0, state.eff[level] - qty), IMPLIED, exch_ns, 0, order, 1)
-
-
-@njit_lean
-def _best_quote(
-    rows: _Rows, state: _State, ns: int, side: int, level: int, qty: int, exch_ns: int, seq: int, order: int
-) -> None:
-    tick = state.level_tick[level]
-    if side == BUY:
-        _empty_bids(rows, state, ns, tick, exch_ns, seq, order, 0)
-        _empty_asks(rows, state, ns, tick + 1, exch_ns, seq, order, 0)
-    else:
-        _empty_asks(rows, state, ns, tick, exch_ns, seq, order, 0)
-        _empty_bids(rows, state, ns, tick - 1, exch_ns, seq, order, 0)
-    _correct(rows, state, ns, level, qty, 0, exch_ns, seq, order, 0)
-
-
-@njit_lean
-def _depth_level(rows: _Rows, state: _State, ns: int, level: int, qty: int, exch_ns: int, seq: int, order: int) -> None:
-    state.shown[level] = qty
-    if state.is_dirty[level]:
-        newer = state.stamp[level] > exch_ns or (state.seq[level] > 0 and state.seq[level] > seq)
-        if newer:
+@njit_inline
+def _imply(table: _Table, state: _State, event: np.void, ns: int, level: int, place: int) -> None:
+    """What a print or a best quote says about the book; `level` is the one that it hit or quotes."""
+    by_print = event["kind"] == TRADE
+    side = -event["side"] if by_print else event["side"]  # of that level
+    tick = event["price_ticks"]
+    exch_ns = event["exch_ns"]
+    qty = event["qty_lots"]
+    # On its own side the better levels are gone, on the other one all that it would cross.
+    asks_below, bids_above = (tick + 1, tick) if side == BUY else (tick, tick - 1)
+    seq = 0 if by_print else event["seq"]
+    _empty(table, state, ns, side, asks_below, bids_above, exch_ns, seq, place, by_print)
+    flags = 0
+    if by_print:
+        if level < 0 or state.levels[level]["qty"] == 0:
             return
-        state.is_dirty[level] = 0  # its place in `dirty` is given up when the message ends
-    _witness(state, level, exch_ns, 0, order, 0)
-    _set_level(rows, state, ns, level, qty, 0)
+        qty = max(0, state.levels[level]["qty"] - qty)
+        flags = IMPLIED
+    _correct(table, state, ns, level, qty, flags, exch_ns, seq, place, by_print)
+
+
+@njit_inline
+def _depth_level(table: _Table, state: _State, event: np.void, ns: int, level: int, place: int) -> None:
+    one = state.levels[level]
+    qty = event["qty_lots"]
+    exch_ns = event["exch_ns"]
+    entry = one["correction"] - 1
+    if entry >= 0:
+        correction = state.corrections[entry]
+        correction["shown"] = qty
+        if one["stamp"] > exch_ns or (correction["seq"] > 0 and correction["seq"] > event["seq"]):
+            return
+        one["correction"] = 0
+    _witness(state, level, exch_ns, place, 0)
+    _set_level(table, state, ns, level, qty, 0)
 
 
 @njit_lean
-def _end_corrections(rows: _Rows, state: _State, ns: int, exch_ns: int, seq: int, order: int) -> None:
+def _end_corrections(table: _Table, state: _State, ns: int, exch_ns: int, seq: int, place: int) -> None:
     """A depth message has ended: every correction that it is newer than gives way to what depth shows."""
     kept = 0
-    for k in range(state.scalars[_DIRTY]):
-        level = state.dirty[k]
-        if not state.is_dirty[level]:
+    for entry in range(state.scalars[_CORRECTIONS]):
+        correction = state.corrections[entry]
+        level = correction["level"]
+        one = state.levels[level]
+        if one["correction"] != entry + 1:
             continue
-        if state.stamp[level] < exch_ns or (0 < state.seq[level] <= seq):
-            state.is_dirty[level] = 0
-            _witness(state, level, exch_ns, 0, order, 0)
-            if state.eff[level] != state.shown[level]:
-                _set_level(rows, state, ns, level, state.shown[level], IMPLIED)
+        if one["stamp"] < exch_ns or (0 < correction["seq"] <= seq):
+            one["correction"] = 0
+            _witness(state, level, exch_ns, place, 0)
+            if one["qty"] != correction["shown"]:
+                _set_level(table, state, ns, level, correction["shown"], IMPLIED)
         else:
-            state.dirty[kept] = level
+            state.corrections[kept]["level"] = level
+            state.corrections[kept]["shown"] = correction["shown"]
+            state.corrections[kept]["seq"] = correction["seq"]
             kept += 1
-    state.scalars[_DIRTY] = kept
+            one["correction"] = kept
+    state.scalars[_CORRECTIONS] = kept
 
 
 @njit_lean
-def _uncross(rows: _Rows, state: _State, ns: int) -> None:
+def _uncross(table: _Table, state: _State, ns: int) -> None:
     """Empty the older of two bests that cross until none do."""
     while True:
         bid = state.scalars[_BID]
         ask = state.scalars[_ASK]
-        if bid < 0 or ask >= state.eff.shape[0] or state.level_tick[bid] < state.level_tick[ask]:
+        if bid < 0 or ask >= state.level_tick.shape[0] or state.level_tick[bid] < state.level_tick[ask]:
             return
-        bid_older = state.stamp[bid] < state.stamp[ask] or (
-            state.stamp[bid] == state.stamp[ask] and state.order[bid] < state.order[ask]
+        of_bid = state.levels[bid]
+        of_ask = state.levels[ask]
+        bid_older = of_bid["stamp"] < of_ask["stamp"] or (
+            of_bid["stamp"] == of_ask["stamp"] and of_bid["place"] < of_ask["place"]
         )
         level = bid if bid_older else ask
-        newer = ask if bid_older else bid
-        _correct(rows, state, ns, level, 0, IMPLIED, state.stamp[newer], state.seq[newer], state.order[newer], 0)
+        newer = state.levels[ask if bid_older else bid]
+        entry = newer["correction"] - 1
+        seq = state.corrections[entry]["seq"] if entry >= 0 else 0
+        _correct(table, state, ns, level, 0, IMPLIED, newer["stamp"], seq, newer["place"], 0)
 
 
 @njit_lean
-def _clear(rows: _Rows, state: _State, ns: int) -> None:
-    for level in range(state.eff.shape[0]):
-        state.shown[level] = 0
-        state.stamp[level] = 0
-        state.seq[level] = 0
-        state.is_dirty[level] = 0
-        state.cleared[level] = state.eff[level] > 0
-        if state.eff[level] > 0:
-            _set_level(rows, state, ns, level, 0, IMPLIED | RESET)
-    state.scalars[_DIRTY] = 0
-    state.scalars[_DEPTH_SEQ] = 0
-
-
-@njit_lean
-def _end_snapshot(rows: _Rows, state: _State, ns: int, low: int, high: int) -> None:
-    """Levels that were full before the reset and that the snapshot covers but does not name are empty: say so."""
-    for level in range(state.eff.shape[0]):
-        if state.cleared[level]:
-            state.cleared[level] = 0
-            if state.eff[level] == 0 and low <= state.level_tick[level] <= high:
-                _set_level(rows, state, ns, level, 0, IMPLIED)
-
-
-@njit
-def _run(
-    events: _Events, level_tick: NDArray[np.int64], bid_levels: int, implied: bool
-) -> tuple[_Rows, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    stamps, exch_ns, seqs, ticks, qtys, kinds, sides, flags, level_of = events
-    count = kinds.shape[0]
-    levels = level_tick.shape[0]
-    state = _State(
-        level_tick,
-        bid_levels,
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.uint8),
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.uint8),
-        np.zeros(levels, np.uint8),
-        np.zeros(_SCALARS, np.int64),
-    )
+def _clear(table: _Table, state: _State, ns: int, place: int) -> None:
+    """Everything is void, evidence included; levels that displayed something get a row."""
     scalars = state.scalars
-    scalars[_BID] = -1
-    scalars[_ASK] = levels
-    resets = 0
-    for e in range(count):
-        resets += kinds[e] == CLEAR
-    # A tape that begins without a reset has an epoch of its own, of which nothing is known but what is touched.
-    epoch_row = np.zeros(resets + 1, np.int64)
-    epoch_low = np.full(resets + 1, NO_ASK, np.int64)
-    epoch_high = np.full(resets + 1, -NO_ASK, np.int64)
-    epoch = 0
-    slack = 3 * levels + 8  # the most rows that one event can cause
-    size = count + (count >> 2) + slack
-    rows = _new_rows(size)
-    message_start = 0
-    touched_depth = False
-    for e in range(count):
-        if scalars[_ROWS] + slack > size:
-            size = size + (size >> 1) + slack
-            rows = _resized(rows, scalars[_ROWS], size)
-        kind = kinds[e]
-        ns = stamps[e]
+    epoch = table.epochs[scalars[_EPOCHS]]
+    epoch["row"] = scalars[_ROWS]
+    epoch["low"] = NO_ASK
+    epoch["high"] = -NO_ASK
+    scalars[_EPOCHS] += 1
+    scalars[_CLEARED] = place
+    scalars[_DEPTH_SEQ] = 0
+    for entry in range(scalars[_CORRECTIONS]):
+        state.levels[state.corrections[entry]["level"]]["correction"] = 0
+    scalars[_CORRECTIONS] = 0
+    _append(table, scalars, ns, ROW_CLEAR, -1)
+    end = state.level_tick.shape[0]
+    level = first_above(state.full, -1, end)
+    while level < end:
+        _set_level(table, state, ns, level, 0, IMPLIED | RESET)
+        level = first_above(state.full, level, end)
+
+
+@njit_lean
+def _end_snapshot(table: _Table, state: _State, ns: int) -> None:
+    """Levels that the reset emptied and that the snapshot covers but does not name are empty: say so."""
+    epoch = table.epochs[state.scalars[_EPOCHS] - 1]
+    row = epoch["row"] + 1
+    while row_flags(table.rows[row]["word"]) & RESET:
+        level = table.rows[row]["key"]
+        if state.levels[level]["qty"] == 0 and epoch["low"] <= state.level_tick[level] <= epoch["high"]:
+            _set_level(table, state, ns, level, 0, IMPLIED)
+        row += 1
+
+
+@njit_lean
+def _run(
+    events: NDArray[np.void], order: NDArray[np.int64], level_of: NDArray[np.int32], slack: int, implied: bool,
+    table: _Table, state: _State,
+) -> None:  # fmt: skip
+    """Apply events from the one to go on with, to the last or until there may be no room for the next one's rows."""
+    scalars = state.scalars
+    by_arrival = order.shape[0] > 0
+    room = table.rows.shape[0] - slack
+    for k in range(scalars[_EVENT], events.shape[0]):
+        if scalars[_ROWS] > room:
+            scalars[_EVENT] = k
+            return
+        e = order[k] if by_arrival else k
+        event = events[e]
+        kind = event["kind"]
+        ns = event["local_ns"] if by_arrival else event["exch_ns"]
         if kind == DEPTH or kind == SNAPSHOT:
-            _depth_level(rows, state, ns, level_of[e], qtys[e], exch_ns[e], seqs[e], e)
-            touched_depth = True
+            _depth_level(table, state, event, ns, level_of[e], k)
             if kind == SNAPSHOT:
-                epoch_low[epoch] = min(epoch_low[epoch], ticks[e])
-                epoch_high[epoch] = max(epoch_high[epoch], ticks[e])
-        elif kind == BBO:
+                epoch = table.epochs[scalars[_EPOCHS] - 1]
+                epoch["low"] = min(epoch["low"], event["price_ticks"])
+                epoch["high"] = max(epoch["high"], event["price_ticks"])
+        elif kind == BBO or kind == TRADE:
+            says = implied
+            if kind == TRADE:
+                _print(table, scalars, ns, event["side"], event["price_ticks"], event["qty_lots"])
             # A best quote that arrives after a depth message which already contains it says nothing new.
-            if implied and qtys[e] > 0 and not (0 < seqs[e] <= scalars[_DEPTH_SEQ]):
-                _best_quote(rows, state, ns, sides[e], level_of[e], qtys[e], exch_ns[e], seqs[e], e)
-        elif kind == TRADE:
-            if sides[e] == BUY:
-                scalars[_CUM_BUY] += qtys[e]
-            else:
-                scalars[_CUM_SELL] += qtys[e]
-            _append(rows, state, ns, ROW_PRINT, sides[e], ticks[e], qtys[e], 0, -1)
-            if implied:
-                _print_implies(rows, state, ns, sides[e], ticks[e], qtys[e], exch_ns[e], e)
+            elif event["qty_lots"] == 0 or 0 < event["seq"] <= scalars[_DEPTH_SEQ]:
+                says = False
+            if says:
+                _imply(table, state, event, ns, level_of[e], k)
         elif kind == CLEAR:
-            epoch += 1
-            epoch_row[epoch] = _append(rows, state, ns, ROW_CLEAR, 0, 0, 0, 0, -1)
-            _clear(rows, state, ns)
-        ends = (flags[e] & LAST) != 0 or e + 1 == count
-        if kind == CLEAR and e + 1 < count and kinds[e + 1] == SNAPSHOT:
-            ends = False  # a reset and its snapshot are one message
-        if ends:
-            if touched_depth:
-                _end_corrections(rows, state, ns, exch_ns[e], seqs[e], e)
-                scalars[_DEPTH_SEQ] = max(scalars[_DEPTH_SEQ], seqs[e])
-                touched_depth = False
-            if kind == SNAPSHOT:
-                _end_snapshot(rows, state, ns, epoch_low[epoch], epoch_high[epoch])
-            _uncross(rows, state, ns)
-            if scalars[_ROWS] > message_start:
-                rows.flags[scalars[_ROWS] - 1] |= MESSAGE_END
-            message_start = scalars[_ROWS]
-    return _resized(rows, scalars[_ROWS], scalars[_ROWS]), epoch_row, epoch_low, epoch_high
+            _clear(table, state, ns, k)
+        if event["flags"] & LAST:
+            if kind == DEPTH or kind == SNAPSHOT:  # the rows of a message are of one family
+                _end_corrections(table, state, ns, event["exch_ns"], event["seq"], k)
+                scalars[_DEPTH_SEQ] = max(scalars[_DEPTH_SEQ], event["seq"])
+                if kind == SNAPSHOT:
+                    _end_snapshot(table, state, ns)
+            _uncross(table, state, ns)
+            _end_message(table, state)
+    scalars[_EVENT] = events.shape[0]

@@ -10,10 +10,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.bars import Bars, last_mid2, marked_cursor_at, natr_bps, quoted_mid2
-from lobgym.sim.book import LADDER_SCRATCH, Book, ladder_with
+from lobgym.sim.bars import Bars, last_mid2, marked_cursor_at, natr_bps
+from lobgym.sim.book import Book, best_ask, best_ask_qty, best_bid, best_bid_qty, bought_lots, sold_lots
 from lobgym.sim.jit import njit_lean
+from lobgym.sim.ladder import LADDER_SCRATCH, ladder_with
 from lobgym.sim.lanes import Lanes
+from lobgym.sim.mids import quoted_mid2
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.observation import COLUMN_NUMBERS, COLUMNS, ObservationLayout
 from lobgym.sim.own import own_view
@@ -122,13 +124,8 @@ def _return_bps(local: Book, cursor: int, mid2: int) -> float:
 @njit_lean
 def _traded(local: Book, cursor: int, back: int) -> tuple[float, float]:
     """Lots bought and sold by takers in rows [back, cursor)."""
-    if cursor == back:
-        return 0.0, 0.0
-    bought = local.cum_buy[cursor - 1]
-    sold = local.cum_sell[cursor - 1]
-    if back > 0:
-        bought -= local.cum_buy[back - 1]
-        sold -= local.cum_sell[back - 1]
+    bought = bought_lots(local, cursor) - bought_lots(local, back)
+    sold = sold_lots(local, cursor) - sold_lots(local, back)
     return float(bought), float(sold)
 
 
@@ -169,9 +166,9 @@ def _market_columns(local: Book, bars: Bars, encoder: Encoder, cursor: int, t_ns
         return
     values[_BOOK_AGE] = (t_ns - local.ns[cursor - 1]) / 1e9
     if mid2 > 0:
-        bid_qty = float(local.bid_qty[cursor - 1])
-        ask_qty = float(local.ask_qty[cursor - 1])
-        spread_bps = (local.ask[cursor - 1] - local.bid[cursor - 1]) * 2e4 / mid2
+        bid_qty = float(best_bid_qty(local, cursor))
+        ask_qty = float(best_ask_qty(local, cursor))
+        spread_bps = (best_ask(local, cursor) - best_bid(local, cursor)) * 2e4 / mid2
         values[_TWO_SIDED] = 1.0
         values[_SPREAD] = spread_bps
         values[_IMBALANCE_1] = _balance(bid_qty, ask_qty)

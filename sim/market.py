@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-import numpy as np
-
 from lobgym.sim.book import Book
 from lobgym.sim.compile import compile_book
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.instrument import Instrument
+from lobgym.sim.levels import number_levels
+from lobgym.sim.mids import first_quoted_ns
 from lobgym.sim.money import Economics
 from lobgym.sim.queue import LOTS_MAX
-from lobgym.sim.records import BBO, DEPTH, SNAPSHOT, TRADE
 from lobgym.sim.tape import Tape
 
 __all__ = ["Market"]
@@ -57,22 +56,16 @@ class Market:
         Raises:
             TapeFormatError: the tape never shows a bid and an ask at once, or more lots than queues can count.
         """
-        lots = tape.events["qty_lots"][np.isin(tape.events["kind"], (DEPTH, SNAPSHOT, BBO, TRADE))]
-        if len(lots) and lots.max() >= LOTS_MAX:
+        levels = number_levels(tape.events)
+        if levels.lots_max >= LOTS_MAX:
             raise TapeFormatError(
-                f"a row of this tape has {lots.max()} lots, a market counts fewer than {LOTS_MAX}: "
+                f"a row of this tape has {levels.lots_max} lots, a market counts fewer than {LOTS_MAX}: "
                 "give the instrument a coarser lot_size"
             )
-        exch = compile_book(tape.events, "exch_ns", print_implied_depth)
-        local = compile_book(tape.events[tape.local_order()], "local_ns", print_implied_depth)
-        starts = [_first_two_sided(book) for book in (exch, local)]
-        if starts[0] is None or starts[1] is None:
+        exch = compile_book(tape.events, None, levels, print_implied_depth)
+        local = compile_book(tape.events, tape.local_order(), levels, print_implied_depth)
+        starts = [first_quoted_ns(book) for book in (exch, local)]
+        if min(starts) < 0:
             raise TapeFormatError("a market needs a bid and an ask at once; this tape never shows both")
         digest = hashlib.sha256(f"{tape.digest}|implied={int(print_implied_depth)}".encode()).hexdigest()
-        return cls(tape, exch, local, print_implied_depth, max(starts[0], starts[1]), tape.end_ns, digest)
-
-
-def _first_two_sided(book: Book) -> int | None:
-    both = (book.bid_qty > 0) & (book.ask_qty > 0)
-    first = int(both.argmax()) if len(both) else 0
-    return int(book.ns[first]) if len(both) and both[first] else None
+        return cls(tape, exch, local, print_implied_depth, max(starts), tape.end_ns, digest)

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, PAUSED, SKEW_ZERO
-from lobgym.sim.bars import quoted_mid2
 from lobgym.sim.book import Book, best_ask, best_bid
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.lanes import Lanes
+from lobgym.sim.mids import quoted_mid2
 from lobgym.sim.money import Economics
 from lobgym.sim.own import OwnView, own_view
 from lobgym.sim.records import BUY, FREE, GTX, IOC, LIVE, OK, SELL, SENT

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lobgym.sim.book import NO_ASK, NO_BID, Book, best_ask, best_bid, ladder
+from lobgym.sim.book import NO_ASK, NO_BID, Book, best_ask, best_bid
 from lobgym.sim.errors import (
     CapacityError,
     LedgerOverflowError,
@@ -20,8 +20,10 @@ from lobgym.sim.errors import (
     UnknownOrderError,
 )
 from lobgym.sim.kernel import advance_all, cancel, find_slot, reset_lane, submit
+from lobgym.sim.ladder import ladder
 from lobgym.sim.lanes import Lanes, new_lanes
 from lobgym.sim.market import Market
+from lobgym.sim.mids import last_quoted_mid2
 from lobgym.sim.money import fits, mark_value
 from lobgym.sim.params import SimParams
 from lobgym.sim.records import (
@@ -267,11 +269,7 @@ class Session:
     def _mid2(self, lane: int) -> int:
         """Twice the last two-sided mid that the lane has seen; 0 before the first."""
         book, cursor = self._cursor(lane, False)
-        for row in range(cursor - 1, -1, -1):
-            observable = row == cursor - 1 or book.ns[row] != book.ns[row + 1]
-            if observable and book.bid_qty[row] > 0 and book.ask_qty[row] > 0:
-                return int(book.bid[row] + book.ask[row])
-        return 0
+        return int(last_quoted_mid2(book, cursor, -1))
 
 
 def raise_lane_error(lanes: Lanes) -> None:
