@@ -13,9 +13,21 @@ from typing import Any
 import numpy as np
 
 from lobgym.sim import records as rec
-from lobgym.sim.book import NO_ASK, NO_BID, Book, best_ask, best_bid, cursor_at, is_known, ladder, level_qty
+from lobgym.sim.book import (
+    NO_ASK,
+    NO_BID,
+    Book,
+    best_ask,
+    best_ask_qty,
+    best_bid,
+    best_bid_qty,
+    cursor_at,
+    is_known,
+    level_qty,
+)
 from lobgym.sim.importers.binance import import_binance
 from lobgym.sim.instrument import SYNTH, Instrument
+from lobgym.sim.ladder import ladder
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
 from lobgym.sim.session import Session
@@ -68,8 +80,8 @@ def compare_books(events: Any, book: Book, stamps: str, implied: bool, times: It
         where = f"{stamps} {t}"
         assert best_bid(book, cursor) == (NO_BID if bid is None else bid), where
         assert best_ask(book, cursor) == (NO_ASK if ask is None else ask), where
-        assert cursor == 0 or book.bid_qty[cursor - 1] == (0 if bid is None else reference.qty(rec.BUY, bid)), where
-        assert cursor == 0 or book.ask_qty[cursor - 1] == (0 if ask is None else reference.qty(rec.SELL, ask)), where
+        assert best_bid_qty(book, cursor) == (0 if bid is None else reference.qty(rec.BUY, bid)), where
+        assert best_ask_qty(book, cursor) == (0 if ask is None else reference.qty(rec.SELL, ask)), where
         assert bid is None or ask is None or bid < ask, where
         for side in (rec.BUY, rec.SELL):
             depth = 1 + (compared + k) % 20

@@ -15,12 +15,22 @@ import pytest
 from hypothesis import given, note, settings
 
 from lobgym.sim import records as rec
-from lobgym.sim.book import MESSAGE_END, NO_ASK, NO_BID, cursor_at
+from lobgym.sim.book import (
+    MESSAGE_END,
+    NO_ASK,
+    NO_BID,
+    best_ask,
+    best_ask_qty,
+    best_bid,
+    best_bid_qty,
+    cursor_at,
+)
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.market import Market
 from lobgym.sim.synthetic import synthetic_tape
 from lobgym.sim.tape import Tape
 from tests.recordings import BINANCE
+from tests.sim.columns import columns_of
 from tests.sim.oracle import compare_books, recording, tape_of
 from tests.sim.reference import RefBook, messages_of
 from tests.sim.strategies import tapes
@@ -68,9 +78,9 @@ def test_never_crossed_at_the_end_of_a_message(tape: Tape) -> None:
     for implied in (True, False):
         market = Market.compile(tape, implied)
         for book in (market.exch, market.local):
-            ends = (book.flags & MESSAGE_END) != 0
-            both = ends & (book.bid != NO_BID) & (book.ask != NO_ASK)
-            assert (book.bid[both] < book.ask[both]).all()
+            rows = columns_of(book)
+            both = ((rows.flags & MESSAGE_END) != 0) & (rows.bid != NO_BID) & (rows.ask != NO_ASK)
+            assert (rows.bid[both] < rows.ask[both]).all()
 
 
 def test_one_sided_tape_is_refused() -> None:
@@ -90,12 +100,12 @@ def test_best_quotes_are_the_best(name: str, recordings_dir: Path, tmp_path_fact
     depth_seq = np.maximum.accumulate(np.where(np.isin(events["kind"], (rec.DEPTH, rec.SNAPSHOT)), events["seq"], 0))
     book, compared = market.exch, 0
     for k in np.flatnonzero(last_of_stamp & (events["seq"] > depth_seq)):
-        cursor = cursor_at(book.ns, events["exch_ns"][k]) - 1
+        cursor = cursor_at(book.ns, events["exch_ns"][k])
         for row in (events[k - 1], events[k]):
             if row["kind"] != rec.BBO or row["seq"] != events["seq"][k]:
                 continue
-            best = (book.bid, book.bid_qty) if row["side"] == rec.BUY else (book.ask, book.ask_qty)
-            assert (best[0][cursor], best[1][cursor]) == (row["price_ticks"], row["qty_lots"])
+            tick, lots = (best_bid, best_bid_qty) if row["side"] == rec.BUY else (best_ask, best_ask_qty)
+            assert (tick(book, cursor), lots(book, cursor)) == (row["price_ticks"], row["qty_lots"])
             compared += 1
     assert compared > 200 or not (events["kind"] == rec.BBO).any()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lobgym.sim import records as rec
-from lobgym.sim.book import ROW_PRINT
+from lobgym.sim.book import NO_ASK, NO_BID, ROW_PRINT, best_ask_qty, best_bid_qty
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import LayoutError
@@ -20,6 +20,7 @@ from lobgym.sim.market import Market
 from lobgym.sim.observation import COLUMNS, GRID_COLUMNS, TARGET_COLUMNS, ObservationLayout
 from lobgym.sim.params import SimParams
 from lobgym.sim.tape import Tape, open_tape
+from tests.sim.columns import columns_of
 
 ALL = ObservationLayout(tuple(column.name for column in COLUMNS))
 LANES = 4
@@ -131,11 +132,11 @@ def unscaled(values: dict[str, float]) -> dict[str, float]:
 
 def restated(market: Market, t_ns: int) -> dict[str, float]:
     """Market columns from the rows stamped by `t_ns`, read off their descriptions."""
-    book = market.local
+    book = columns_of(market.local)
     c = int(np.searchsorted(book.ns, t_ns, side="right"))
     bid, ask = int(book.bid[c - 1]), int(book.ask[c - 1])
     mid = (bid + ask) / 2
-    bq, aq = int(book.bid_qty[c - 1]), int(book.ask_qty[c - 1])
+    bq, aq = int(best_bid_qty(market.local, c)), int(best_ask_qty(market.local, c))
     out = {
         "two_sided": 1.0,
         "spread": (ask - bid) / mid * 1e4,
@@ -158,7 +159,7 @@ def restated(market: Market, t_ns: int) -> dict[str, float]:
     out["activity"] = volume[1] / (volume[1] + volume[30] / 30) if volume[30] else 0.0
 
     # Bars of whole seconds of the local clock, from the mids after each stamp.
-    last_of_stamp = np.append(book.ns[1:] != book.ns[:-1], True) & (book.bid_qty > 0) & (book.ask_qty > 0)
+    last_of_stamp = np.append(book.ns[1:] != book.ns[:-1], True) & (book.bid != NO_BID) & (book.ask != NO_ASK)
     second = book.ns // 10**9
     mids = (book.bid + book.ask) / 2
     now = t_ns // 10**9

@@ -36,6 +36,7 @@ from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.session import Session
 from lobgym.sim.synthetic import synthetic_tape
 from lobgym.sim.tape import Tape
+from tests.sim.columns import columns_of
 from tests.sim.oracle import act, tape_of
 from tests.sim.reference import messages_of
 from tests.sim.reference_lane import RefMoney
@@ -148,14 +149,15 @@ def test_no_displayed_quantity_is_spent_twice(tape: Tape, script: Script, implie
     session = Session(market, FAST.replace(print_implied_depth=implied), log="fills", log_rows=4096)
     play(session, script)
     book = market.exch
+    rows = columns_of(book)
     taken: Counter[tuple[int, int]] = Counter()
     for fill in session.drain_fills():
         side, tick, cursor = -int(fill["side"]), int(fill["tick"]), cursor_at(book.ns, fill["exch_ns"])
         assert not fill["maker"]
         assert fill["qty"] <= level_qty(book, side, tick, cursor)
         taken[side, tick] += int(fill["qty"])
-        here = (book.side[:cursor] == side) & (book.tick[:cursor] == tick) & (book.level[:cursor] >= 0)
-        assert taken[side, tick] <= np.maximum(0, book.qty[:cursor] - book.prev[:cursor])[here].sum()
+        here = (rows.side[:cursor] == side) & (rows.tick[:cursor] == tick) & (rows.level[:cursor] >= 0)
+        assert taken[side, tick] <= np.maximum(0, rows.qty[:cursor] - rows.prev[:cursor])[here].sum()
 
 
 @few
