@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lobgym.sim.answers import write_log
 from lobgym.sim.arrival import cancel_arrives, submit_arrives
 from lobgym.sim.book import NO_ASK, NO_BID
-from lobgym.sim.calls import call_advance, call_modify_arrives, entry
+from lobgym.sim.calls import call_advance, call_modify_arrives, call_sync_front, entry
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.latency import MODEL_NONE, feed_jitter, modelled_entry
 from lobgym.sim.matching import apply_rows, raise_fee_tier
@@ -59,6 +59,7 @@ __all__ = [
     "reset_lane",
     "reset_lanes",
     "submit",
+    "sync_queues",
     "wait_answer",
 ]
 
@@ -260,6 +261,15 @@ def find_slot(w: World, i: int, order_id: int) -> int:
         if order_at(w, i, slot)["id"] == order_id and order_at(w, i, slot)["state"] != FREE:
             return slot
     return -1
+
+
+@njit_lean
+def sync_queues(w: World, i: int) -> None:
+    """Bring the fronts of lane `i`'s resting orders up to date, for whoever wants to look at them."""
+    lane = lane_at(w, i)
+    for slot in range(lane["slot_count"]):
+        if order_at(w, i, slot)["state"] == LIVE:
+            call_sync_front(w, i, slot, lane["exch_cursor"])
 
 
 # -- what a lane learns ----------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from lobgym.sim.kernel import (
     next_feed_ns,
     reset_lanes,
     submit,
+    sync_queues,
     wait_answer,
 )
 from lobgym.sim.ladder import ladder
@@ -313,6 +314,7 @@ class Session:
 
     def orders(self, lane: int = 0) -> NDArray[np.void]:
         """ORDER_DTYPE[k]: a copy of the lane's orders that are not settled yet, by id."""
+        sync_queues(self.world, lane)
         orders: NDArray[np.void] = self.state.orders[lane]
         unsettled: NDArray[np.void] = np.sort(orders[orders["state"] != FREE], order="id")
         return unsettled

@@ -13,7 +13,7 @@ from lobgym.governance.g0 import GAPS_MAX, _rows, gate_g0
 from lobgym.governance.rebuild import NO_TICK, rebuild
 from lobgym.governance.result import GateResult
 from lobgym.sim import records as rec
-from lobgym.sim.book import best_ask, best_bid, best_bid_qty
+from lobgym.sim.view import best_ask, best_bid, best_bid_qty
 from lobgym.sim.importers import import_binance
 from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape
@@ -45,8 +45,9 @@ def test_recordings_are_sound(name: str) -> None:
 def test_the_rebuilt_book_is_the_markets(tape: Tape) -> None:
     """Two implementations: plain application of depth here, the compiled market without implied depth there."""
     states = rebuild(tape.events)
-    book = Market.compile(tape, print_implied_depth=False).exch
-    cursors = np.searchsorted(book.ns, states.ns, side="right").tolist()
+    market = Market.compile(tape, print_implied_depth=False)
+    book = market.exch_view[0]
+    cursors = np.searchsorted(market.exch.ns, states.ns, side="right").tolist()
     assert states.two_sided.all()
     last = np.append(np.diff(states.ns) > 0, True)  # of several messages with one stamp only the last is comparable
     for mine, accessor in ((states.bid, best_bid), (states.ask, best_ask), (states.bid_qty, best_bid_qty)):

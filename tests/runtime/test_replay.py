@@ -17,7 +17,7 @@ from lobgym.runtime.errors import JournalCorruptError, JournalError
 from lobgym.runtime.journal import Journal, read_journal
 from lobgym.runtime.paper import run_paper
 from lobgym.runtime.replay import Difference, replay
-from lobgym.sim.book import best_bid
+from lobgym.sim.view import best_bid
 from lobgym.sim.market import Market
 from lobgym.sim.records import DEPTH
 from lobgym.sim.tape import Tape
@@ -154,7 +154,7 @@ def test_a_tape_with_one_changed_event_is_named_and_so_is_its_first_decision(
 
 
 def _best_bid_near(market: Market, t_ns: int) -> int:
-    return int(best_bid(market.local, np.searchsorted(market.local.ns, t_ns) + 51))
+    return int(best_bid(market.local_view[0], np.searchsorted(market.local.ns, t_ns) + 51))
 
 
 def test_another_bundle_is_named_and_so_is_the_first_decision(

@@ -13,18 +13,7 @@ from typing import Any
 import numpy as np
 
 from lobgym.sim import records as rec
-from lobgym.sim.book import (
-    NO_ASK,
-    NO_BID,
-    Book,
-    best_ask,
-    best_ask_qty,
-    best_bid,
-    best_bid_qty,
-    cursor_at,
-    is_known,
-    level_qty,
-)
+from lobgym.sim.book import NO_ASK, NO_BID, Book
 from lobgym.sim.importers.binance import import_binance
 from lobgym.sim.instrument import SYNTH, Instrument
 from lobgym.sim.ladder import ladder
@@ -32,6 +21,16 @@ from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
 from lobgym.sim.session import Session
 from lobgym.sim.tape import Tape
+from lobgym.sim.view import (
+    best_ask,
+    best_ask_qty,
+    best_bid,
+    best_bid_qty,
+    cursor_at,
+    is_known,
+    level_qty,
+    make_view,
+)
 from tests.recordings import BINANCE
 from tests.sim.reference import RefBook, messages_of
 from tests.sim.reference_lane import RefLane
@@ -68,6 +67,7 @@ def recording(name: str, folder: Path, scratch: Path) -> Tape:
 def compare_books(events: Any, book: Book, stamps: str, implied: bool, times: Iterable[int]) -> int:
     """Compare the compiled book with the reference at `times` (ascending); return how many quantities were compared."""
     reference = RefBook(implied)
+    view = make_view(book)[0]
     feed = messages_of(events)
     compared = k = 0
     ticks, lots = np.empty(20, np.int64), np.empty(20, np.int64)
@@ -75,17 +75,17 @@ def compare_books(events: Any, book: Book, stamps: str, implied: bool, times: It
         while k < len(feed) and getattr(feed[k][0], stamps) <= t:
             reference.message(feed[k])
             k += 1
-        cursor = cursor_at(book.ns, t)
+        cursor = cursor_at(view, t)
         bid, ask = reference.best(rec.BUY), reference.best(rec.SELL)
         where = f"{stamps} {t}"
-        assert best_bid(book, cursor) == (NO_BID if bid is None else bid), where
-        assert best_ask(book, cursor) == (NO_ASK if ask is None else ask), where
-        assert best_bid_qty(book, cursor) == (0 if bid is None else reference.qty(rec.BUY, bid)), where
-        assert best_ask_qty(book, cursor) == (0 if ask is None else reference.qty(rec.SELL, ask)), where
+        assert best_bid(view, cursor) == (NO_BID if bid is None else bid), where
+        assert best_ask(view, cursor) == (NO_ASK if ask is None else ask), where
+        assert best_bid_qty(view, cursor) == (0 if bid is None else reference.qty(rec.BUY, bid)), where
+        assert best_ask_qty(view, cursor) == (0 if ask is None else reference.qty(rec.SELL, ask)), where
         assert bid is None or ask is None or bid < ask, where
         for side in (rec.BUY, rec.SELL):
             depth = 1 + (compared + k) % 20
-            found = ladder(book, side, cursor, depth, ticks, lots)
+            found = ladder(view, side, cursor, depth, ticks, lots)
             expected = reference.ladder(side, depth)
             assert list(zip(ticks[:found].tolist(), lots[:found].tolist(), strict=True)) == expected, where
             compared += depth
@@ -93,8 +93,8 @@ def compare_books(events: Any, book: Book, stamps: str, implied: bool, times: It
             far = [tick + d for extreme in reference.snapshot_range or () for tick in (extreme,) for d in (-1, 0, 1)]
             named = sorted(reference.evidence[side])
             for tick in {*near, *far, *named[:2], *named[-2:], *named[:: max(1, len(named) // 8)]}:
-                assert level_qty(book, side, tick, cursor) == reference.qty(side, tick), f"{where} {side} {tick}"
-                assert is_known(book, side, tick, cursor) == reference.known(side, tick), f"{where} {side} {tick}"
+                assert level_qty(view, side, tick, cursor) == reference.qty(side, tick), f"{where} {side} {tick}"
+                assert is_known(view, side, tick, cursor) == reference.known(side, tick), f"{where} {side} {tick}"
                 compared += 1
     return compared
 

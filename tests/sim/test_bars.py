@@ -7,13 +7,13 @@ import pytest
 
 from lobgym.sim import records as rec
 from lobgym.sim.bars import compile_bars, last_mid2, marked_cursor_at, natr_bps
-from lobgym.sim.book import cursor_at
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import SYNTH
 from lobgym.sim.market import Market
 from lobgym.sim.observation import COLUMNS, ObservationLayout
 from lobgym.sim.tape import Tape
+from lobgym.sim.view import cursor_at
 
 S = 1_000_000_000
 T0 = 1_700_000_000 * S
@@ -52,8 +52,8 @@ def test_the_mark_is_the_last_two_sided_mid(gap: Market):
     bars = compile_bars(gap.local)
     marks = {}
     for tenth in range(0, 91):
-        cursor = cursor_at(gap.local.ns, T0 + tenth * S // 10)
-        marks[tenth / 10] = int(last_mid2(gap.local, bars, cursor))
+        cursor = cursor_at(gap.local_view[0], T0 + tenth * S // 10)
+        marks[tenth / 10] = int(last_mid2(gap.local_view[0], bars, cursor))
     assert {t for t, mark in marks.items() if mark == 2010} == {t for t in marks if t < 5.5}
     assert {t for t, mark in marks.items() if mark == 2050} == {t for t in marks if t >= 5.5}
 
@@ -70,7 +70,7 @@ def test_a_range_reaches_back_to_the_previous_close(gap: Market):
 def test_marks_in_time_change_no_search(gap: Market):
     bars = compile_bars(gap.local)
     for ns in range(T0 - S, T0 + 10 * S, 77_000_000):
-        assert marked_cursor_at(gap.local.ns, bars, ns) == cursor_at(gap.local.ns, ns)
+        assert marked_cursor_at(gap.local_view[0], bars, ns) == cursor_at(gap.local_view[0], ns)
 
 
 def test_without_two_sides_market_columns_are_zero_and_nothing_is_quoted(gap: Market):

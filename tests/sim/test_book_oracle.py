@@ -15,20 +15,12 @@ import pytest
 from hypothesis import given, note, settings
 
 from lobgym.sim import records as rec
-from lobgym.sim.book import (
-    MESSAGE_END,
-    NO_ASK,
-    NO_BID,
-    best_ask,
-    best_ask_qty,
-    best_bid,
-    best_bid_qty,
-    cursor_at,
-)
+from lobgym.sim.book import MESSAGE_END, NO_ASK, NO_BID
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.market import Market
 from lobgym.sim.synthetic import synthetic_tape
 from lobgym.sim.tape import Tape
+from lobgym.sim.view import best_ask, best_ask_qty, best_bid, best_bid_qty, cursor_at
 from tests.recordings import BINANCE
 from tests.sim.columns import columns_of
 from tests.sim.oracle import compare_books, recording, tape_of
@@ -98,9 +90,9 @@ def test_best_quotes_are_the_best(name: str, recordings_dir: Path, tmp_path_fact
     following = np.append(events["exch_ns"][1:], -1)
     last_of_stamp = (events["exch_ns"] != following) & (events["kind"] == rec.BBO)
     depth_seq = np.maximum.accumulate(np.where(np.isin(events["kind"], (rec.DEPTH, rec.SNAPSHOT)), events["seq"], 0))
-    book, compared = market.exch, 0
+    book, compared = market.exch_view[0], 0
     for k in np.flatnonzero(last_of_stamp & (events["seq"] > depth_seq)):
-        cursor = cursor_at(book.ns, events["exch_ns"][k])
+        cursor = cursor_at(book, events["exch_ns"][k])
         for row in (events[k - 1], events[k]):
             if row["kind"] != rec.BBO or row["seq"] != events["seq"][k]:
                 continue

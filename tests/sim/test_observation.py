@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lobgym.sim import records as rec
-from lobgym.sim.book import NO_ASK, NO_BID, ROW_PRINT, best_ask_qty, best_bid_qty
+from lobgym.sim.book import NO_ASK, NO_BID, ROW_PRINT
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import LayoutError
@@ -20,6 +20,7 @@ from lobgym.sim.market import Market
 from lobgym.sim.observation import COLUMNS, GRID_COLUMNS, TARGET_COLUMNS, ObservationLayout
 from lobgym.sim.params import SimParams
 from lobgym.sim.tape import Tape, open_tape
+from lobgym.sim.view import best_ask_qty, best_bid_qty
 from tests.sim.columns import columns_of
 
 ALL = ObservationLayout(tuple(column.name for column in COLUMNS))
@@ -136,7 +137,7 @@ def restated(market: Market, t_ns: int) -> dict[str, float]:
     c = int(np.searchsorted(book.ns, t_ns, side="right"))
     bid, ask = int(book.bid[c - 1]), int(book.ask[c - 1])
     mid = (bid + ask) / 2
-    bq, aq = int(best_bid_qty(market.local, c)), int(best_ask_qty(market.local, c))
+    bq, aq = int(best_bid_qty(market.local_view[0], c)), int(best_ask_qty(market.local_view[0], c))
     out = {
         "two_sided": 1.0,
         "spread": (ask - bid) / mid * 1e4,

@@ -24,7 +24,7 @@ from tests.recordings import BINANCE
 from tests.sim.oracle import compare_lane, recording, reference_lane, run_script, tape_of
 from tests.sim.strategies import tapes
 
-ROOMY = SimParams(max_spent=4096, max_responses=4096)
+ROOMY = SimParams(max_spent=4096, max_responses=4096, self_trade="none")
 VENUES = (
     ROOMY.replace(entry_ns=4_000_000, response_ns=6_000_000),
     ROOMY.replace(entry_ns=0, response_ns=0, queue_power=1, maker_fee_ppb=-50_000),
@@ -87,7 +87,7 @@ def fronts_after(rows: list[tuple[int, int, int, int, int]], *more: tuple[int, l
     """Buys at 8 and 9 live through message `rows` at 100, a second buy at 8 comes at 200; fronts in lots by id."""
     end = (900, 900, [(rec.MARK, 0, 0, 5, 0)])
     tape = tape_of([(1, 1, BOOK), (100, 100, rows), *((ns, ns, content) for ns, content in more), end])
-    params = SimParams(entry_ns=1, response_ns=1)
+    params = SimParams(entry_ns=1, response_ns=1, self_trade="none")
     session = Session(Market.compile(tape), params, log="fills", log_rows=99)
     reference = reference_lane(session.market, params, session.t_ns())
     for at, tick in ((10, 8), (10, 9), (200, 8)):

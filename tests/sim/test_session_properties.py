@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lobgym.sim import records as rec
-from lobgym.sim.book import cursor_at, level_qty
 from lobgym.sim.errors import (
     CapacityError,
     LedgerOverflowError,
@@ -36,6 +35,7 @@ from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.session import Session
 from lobgym.sim.synthetic import synthetic_tape
 from lobgym.sim.tape import Tape
+from lobgym.sim.view import cursor_at, level_qty
 from tests.sim.columns import columns_of
 from tests.sim.oracle import act, tape_of
 from tests.sim.reference import messages_of
@@ -149,12 +149,13 @@ def test_no_displayed_quantity_is_spent_twice(tape: Tape, script: Script, implie
     session = Session(market, FAST.replace(print_implied_depth=implied), log="fills", log_rows=4096)
     play(session, script)
     book = market.exch
+    view = market.exch_view[0]
     rows = columns_of(book)
     taken: Counter[tuple[int, int]] = Counter()
     for fill in session.drain_fills():
-        side, tick, cursor = -int(fill["side"]), int(fill["tick"]), cursor_at(book.ns, fill["exch_ns"])
+        side, tick, cursor = -int(fill["side"]), int(fill["tick"]), cursor_at(view, fill["exch_ns"])
         assert not fill["maker"]
-        assert fill["qty"] <= level_qty(book, side, tick, cursor)
+        assert fill["qty"] <= level_qty(view, side, tick, cursor)
         taken[side, tick] += int(fill["qty"])
         here = (rows.side[:cursor] == side) & (rows.tick[:cursor] == tick) & (rows.level[:cursor] >= 0)
         assert taken[side, tick] <= np.maximum(0, rows.qty[:cursor] - rows.prev[:cursor])[here].sum()
