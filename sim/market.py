@@ -11,7 +11,7 @@ from lobgym.sim.book import Book
 from lobgym.sim.compile import compile_book
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.instrument import Instrument
-from lobgym.sim.money import Economics
+from lobgym.sim.money import Economics, economics_of
 from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.records import BBO, DEPTH, SNAPSHOT, TRADE
 from lobgym.sim.tape import Tape
@@ -47,8 +47,7 @@ class Market:
 
     def economics(self, queue_power: int) -> Economics:
         """The instrument's money constants, as the kernels take them."""
-        made = self.instrument
-        return Economics(made.money_per_tick_lot, made.inverse_scale, int(made.is_inverse), queue_power)
+        return economics_of(self.instrument, queue_power)
 
     @classmethod
     def compile(cls, tape: Tape, print_implied_depth: bool = True) -> Market:
