@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lobgym.sim.jit import njit_inline
 
-__all__ = ["fee_ppb", "initial_margin", "liquidatable", "maintenance_margin"]
+__all__ = ["fee_ppb", "initial_margin", "liquidatable", "maintenance_margin", "tier_margin"]
 
 _PPM: Final = 1_000_000
 _FROM: Final = 0  # columns of a margin table and of a fee table
@@ -24,17 +24,21 @@ _TAKER: Final = 2
 
 
 @njit_inline
+def tier_margin(notional: int, ppm: int, deduction: int, millionths: int) -> int:
+    """notional * ppm / 1e6 - (deduction + millionths / 1e6), rounded up; in 64 bits, because ppm is at most 1e6."""
+    whole = notional // _PPM
+    rest = notional - whole * _PPM
+    return int(whole * ppm - deduction + -((millionths - rest * ppm) // _PPM))
+
+
+@njit_inline
 def _margin(notional: int, tiers: NDArray[np.int64], column: int) -> int:
-    """Rate * notional - deduction of the bracket, rounded up. Never above the notional, so it cannot overflow."""
     if tiers.shape[0] == 0:
         return 0
     row = tiers.shape[0] - 1
     while row > 0 and tiers[row, _FROM] > notional:
         row -= 1
-    ppm = tiers[row, column]
-    whole = notional // _PPM
-    rest = notional - whole * _PPM
-    return int(whole * ppm - tiers[row, column + 1] + -((tiers[row, column + 2] - rest * ppm) // _PPM))
+    return tier_margin(notional, tiers[row, column], tiers[row, column + 1], tiers[row, column + 2])
 
 
 @njit_inline

@@ -25,6 +25,7 @@ __all__ = [
     "check_fee_tiers",
     "check_margin_tiers",
     "fee_table",
+    "margin_rows",
     "margin_table",
     "tiers_of_json",
     "tiers_to_json",
@@ -108,23 +109,28 @@ def _money(amount: Decimal, money_unit: Decimal) -> int:
     return int(_EXACT.divide(amount, money_unit))
 
 
-def margin_table(tiers: Iterable[MarginTier], money_unit: Decimal) -> NDArray[np.int64]:
-    """int64[K, 7]; no tiers: K = 0. One row a tier: where it starts, then for the initial and for the maintenance
-    margin the rate in ppm and a deduction, as whole units of money and millionths of one.
+def margin_rows(tiers: Iterable[tuple[int, int, int]]) -> NDArray[np.int64]:
+    """Table of tiers of (notional from in money units, initial ppm, maintenance ppm), the first from 0.
+
+    int64[K, 7]; no tiers: K = 0. One row a tier: where it starts, then for the initial and for the maintenance margin
+    the rate in ppm and a deduction, as whole units of money and millionths of one.
 
     The margin of a notional v in tier k is v * ppm - deduction; the deductions are what makes it continuous:
     deduction_k = deduction_(k-1) + from_k * (ppm_k - ppm_(k-1)).
     """
     rows: list[list[int]] = []
-    initial = maintenance = 0  # deductions in millionths of a unit: they may need more than 64 bits
-    before = MarginTier(Decimal(0), 0, 0)
-    for tier in tiers:
-        start = _money(tier.notional_from, money_unit)
-        initial += start * (tier.initial_ppm - before.initial_ppm)
-        maintenance += start * (tier.maintenance_ppm - before.maintenance_ppm)
-        rows.append([start, tier.initial_ppm, *divmod(initial, PPM), tier.maintenance_ppm, *divmod(maintenance, PPM)])
-        before = tier
+    deducted = [0, 0]  # in millionths of a unit: they may need more than 64 bits
+    before = (0, 0)
+    for start, *rates in tiers:
+        deducted = [sum_ + start * (ppm - last) for sum_, ppm, last in zip(deducted, rates, before, strict=True)]
+        rows.append([start, rates[0], *divmod(deducted[0], PPM), rates[1], *divmod(deducted[1], PPM)])
+        before = (rates[0], rates[1])
     return np.array(rows, np.int64).reshape(len(rows), 7)
+
+
+def margin_table(tiers: Iterable[MarginTier], money_unit: Decimal) -> NDArray[np.int64]:
+    """`margin_rows` of an instrument's tiers."""
+    return margin_rows((_money(one.notional_from, money_unit), one.initial_ppm, one.maintenance_ppm) for one in tiers)
 
 
 def fee_table(maker_ppb: int, taker_ppb: int, tiers: Iterable[FeeTier], money_unit: Decimal) -> NDArray[np.int64]:
