@@ -9,14 +9,19 @@ quote currency, settled in the base currency) it is 1e-12 of the base currency, 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from decimal import Context, Decimal, InvalidOperation
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from lobgym.sim import tiers
 from lobgym.sim.errors import InstrumentError
+from lobgym.sim.tiers import FeeTier, MarginTier
 
 __all__ = ["BUILTIN", "KINDS", "SYNTH", "Instrument", "find_instrument", "load_instrument"]
 
@@ -25,6 +30,20 @@ INT_MAX: Final = 2**62  # the largest tick or lot count that a tape may hold
 FEE_PPB_MAX: Final = 1_000_000_000
 _EXACT: Final = Context(prec=80)  # wide enough that no product or quotient below is ever rounded
 _DECIMALS: Final = ("tick_size", "lot_size", "contract_size")
+_TIERS: Final[dict[str, type[MarginTier] | type[FeeTier]]] = {"margin_tiers": MarginTier, "fee_tiers": FeeTier}
+_OPTIONAL: Final = (*_TIERS, "liquidation_fee_ppb", "funding_hours")
+
+
+class _MarginTierFile(msgspec.Struct, forbid_unknown_fields=True):
+    notional_from: str
+    initial_ppm: int
+    maintenance_ppm: int
+
+
+class _FeeTierFile(msgspec.Struct, forbid_unknown_fields=True):
+    turnover_from: str
+    maker_fee_ppb: int
+    taker_fee_ppb: int
 
 
 class _InstrumentFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,6 +59,10 @@ class _InstrumentFile(msgspec.Struct, forbid_unknown_fields=True):
     maker_fee_ppb: int
     taker_fee_ppb: int
     contract_size: str = "1"
+    margin_tiers: list[_MarginTierFile] | None = None
+    fee_tiers: list[_FeeTierFile] | None = None
+    liquidation_fee_ppb: int | None = None
+    funding_hours: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +71,11 @@ class Instrument:
 
     `contract_size` is 1 for spot, base units per lot unit for linear, quote units per contract for inverse.
     Fees are parts per billion of the notional; a negative one is a rebate.
+
+    The last four are optional. What is None takes the default of `margin`, `liquidation_fee` and `funding_interval_h`,
+    and is not written to JSON: a tape's digest covers the instrument, and those of older tapes must still hold.
+    `margin_tiers` begin at a notional of 0, `fee_tiers` at the turnover from which they replace the two fees above;
+    both in the currency of the account (quote, for inverse contracts base).
     """
 
     symbol: str
@@ -60,6 +88,10 @@ class Instrument:
     contract_size: Decimal
     maker_fee_ppb: int
     taker_fee_ppb: int
+    margin_tiers: tuple[MarginTier, ...] | None = None
+    fee_tiers: tuple[FeeTier, ...] | None = None
+    liquidation_fee_ppb: int | None = None
+    funding_hours: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("symbol", "venue", "base", "quote"):
@@ -78,7 +110,23 @@ class Instrument:
         if self.kind == "spot" and self.contract_size != 1:
             raise InstrumentError(f"instrument {self.symbol}: contract_size is {self.contract_size}; spot has 1")
         # Asking for them once proves that they are whole numbers.
-        _ = self.money_per_tick_lot, self.inverse_scale
+        _ = self.money_per_tick_lot, self.inverse_scale, self.tick_fraction, self.unit_fraction
+        self._check_optional()
+
+    def _check_optional(self) -> None:
+        where = f"instrument {self.symbol}"
+        tiers.check_margin_tiers(self.margin_tiers or (), self.money_unit, where)
+        tiers.check_fee_tiers(self.fee_tiers or (), self.money_unit, where)
+        for name, low, high in (("liquidation_fee_ppb", 0, FEE_PPB_MAX - 1), ("funding_hours", 1, 24)):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high
+            ):
+                raise InstrumentError(f"{where}: {name} is {value!r}, expected a whole number from {low} to {high}")
+        if self.kind == "spot" and any(
+            value is not None for value in (self.margin_tiers, self.liquidation_fee_ppb, self.funding_hours)
+        ):
+            raise InstrumentError(f"{where}: a spot market has neither margin nor liquidation nor funding")
 
     @property
     def is_inverse(self) -> bool:
@@ -105,6 +153,56 @@ class Instrument:
             return 0
         worth = _EXACT.divide(_EXACT.multiply(self.contract_size, self.lot_size), self.tick_size)
         return self._whole(_EXACT.divide(worth, self.money_unit), "contract_size * lot_size / tick_size / 1e-12")
+
+    @property
+    def tick_fraction(self) -> tuple[int, int]:
+        """One tick in 1e-8 quote units, as a reduced fraction: the unit of mark prices against that of the book."""
+        return self._ratio(Fraction(self.tick_size) * 10**8, "tick_size")
+
+    @property
+    def unit_fraction(self) -> tuple[int, int]:
+        """Linear and spot: money of one lot at a mark price of 1e-8, as a reduced fraction; 0 / 1 for inverse."""
+        if self.is_inverse:
+            return 0, 1
+        return self._ratio(Fraction(self.lot_size) * Fraction(self.contract_size), "lot_size * contract_size")
+
+    def _ratio(self, value: Fraction, formula: str) -> tuple[int, int]:
+        if max(value.numerator, value.denominator) >= INT_MAX:
+            raise InstrumentError(f"instrument {self.symbol}: {formula} is {float(value)}: too fine or too coarse")
+        return value.numerator, value.denominator
+
+    # -- what the venue asks for beyond fees ---------------------------------------------------------------------------
+
+    @property
+    def margin(self) -> tuple[MarginTier, ...]:
+        """The margin tiers: its own, else the default ones of a built-in perpetual, else none."""
+        if self.margin_tiers is not None:
+            return self.margin_tiers
+        return tiers.DEFAULT_MARGIN.get((self.venue, self.symbol), ()) if self.kind != "spot" else ()
+
+    @property
+    def liquidation_fee(self) -> int:
+        """Parts per billion of the notional that a liquidation costs on top of the taker fee; 0 unless stated."""
+        return self.liquidation_fee_ppb or 0
+
+    @property
+    def funding_interval_h(self) -> int | None:
+        """Hours from one funding settlement to the next; None where there is no funding, or none is known."""
+        if self.funding_hours is not None or self.kind == "spot":
+            return self.funding_hours
+        return tiers.DEFAULT_FUNDING_HOURS.get((self.venue, self.symbol))
+
+    def margin_table(self) -> NDArray[np.int64]:
+        """int64[K, 7] of `lobgym.sim.tiers.margin_table`; K = 0: no margin is asked for."""
+        return tiers.margin_table(self.margin, self.money_unit)
+
+    def fee_table(self, maker_fee_ppb: int | None = None, taker_fee_ppb: int | None = None) -> NDArray[np.int64]:
+        """int64[K, 3] of `lobgym.sim.tiers.fee_table`. A fee that is given replaces its column in every tier."""
+        table = tiers.fee_table(self.maker_fee_ppb, self.taker_fee_ppb, self.fee_tiers or (), self.money_unit)
+        for column, fee in ((1, maker_fee_ppb), (2, taker_fee_ppb)):
+            if fee is not None:
+                table[:, column] = fee
+        return table
 
     def _whole(self, value: Decimal, formula: str) -> int:
         if not 1 <= value < INT_MAX or value != value.to_integral_value():
@@ -148,7 +246,14 @@ class Instrument:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the decimals as strings; `from_json` gives the same instrument back."""
-        return {name: str(value) if name in _DECIMALS else value for name, value in asdict(self).items()}
+        data: dict[str, Any] = {}
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            if name in _TIERS and value is not None:
+                data[name] = tiers.tiers_to_json(value)
+            elif name not in _OPTIONAL or value is not None:
+                data[name] = str(value) if name in _DECIMALS else value
+        return data
 
     @classmethod
     def from_json(cls, data: Any) -> Instrument:
@@ -163,6 +268,10 @@ class Instrument:
                 values[name] = Decimal(values[name])
             except InvalidOperation:
                 raise InstrumentError(f"instrument {file.symbol}: {name} is {values[name]!r}, not a decimal") from None
+        for name, kind in _TIERS.items():
+            if values[name] is not None:
+                rows = [msgspec.structs.asdict(row) for row in values[name]]
+                values[name] = tiers.tiers_of_json(kind, rows, f"instrument {file.symbol}: {name}")
         return cls(**values)
 
 

@@ -91,9 +91,7 @@ def make_world(
         "margin_tiers": address_of(margin_tiers),
         "margin_tier_count": len(margin_tiers),
         "liquidation_fee_ppb": params.liquidation_fee_ppb,
-        "money_per_tick_lot": econ.money_per_tick_lot,
-        "inverse_scale": econ.inverse_scale,
-        "is_inverse": econ.is_inverse,
+        **econ._asdict(),
         "lot_units": float(made.lot_size),
     }
     world = np.zeros(1, WORLD_DTYPE)

@@ -14,7 +14,7 @@ from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.levels import number_levels
 from lobgym.sim.mids import first_quoted_ns
-from lobgym.sim.money import Economics
+from lobgym.sim.money import Economics, economics_of
 from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.tape import Tape
 from lobgym.sim.view import make_view
@@ -61,8 +61,7 @@ class Market:
 
     def economics(self) -> Economics:
         """The instrument's money constants, as the kernels take them."""
-        made = self.instrument
-        return Economics(made.money_per_tick_lot, made.inverse_scale, int(made.is_inverse))
+        return economics_of(self.instrument)
 
     @classmethod
     def compile(cls, tape: Tape, print_implied_depth: bool = True) -> Market:

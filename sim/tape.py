@@ -119,7 +119,8 @@ class Tape:
     def slice_time(self, start_ns: int, end_ns: int) -> Tape:
         """Rows with an exchange stamp in [start_ns, end_ns) as a tape of their own.
 
-        Where rows precede them, it begins with a CLEAR and the book as it stood at `start_ns`, stamped `start_ns` on
+        Where rows precede them, it begins with a CLEAR and the book as it stood at `start_ns`, and with the mark and
+        index price, the funding rates still to be settled and the trading status of then, all stamped `start_ns` on
         both clocks: what was still on its way to the observer then counts as seen. Raises `TapeError` when no row
         lies in the range.
         """
@@ -129,7 +130,8 @@ class Tape:
             raise TapeError(f"no rows from {start_ns} to {end_ns}; the tape spans {self.start_ns} to {int(exch[-1])}")
         rows = self._events[first:last]
         if first:
-            rows = np.concatenate([_standing_book(self._events[:first], start_ns), rows])
+            before = self._events[:first]
+            rows = np.concatenate([_standing_book(before, start_ns), _standing_state(before, start_ns), rows])
         source = {"digest": self._digest, "start_ns": int(start_ns), "end_ns": int(end_ns)}
         return Tape(rows, self._instrument, {**self._provenance, "slice_of": source})
 
@@ -152,6 +154,26 @@ def _standing_book(events: npt.NDArray[Any], now_ns: int) -> npt.NDArray[Any]:
     out["seq"] = rows["seq"][-1] if len(rows) else 0
     out["flags"] = 0
     out["flags"][-1] = rec.LAST
+    return out
+
+
+def _standing_state(events: npt.NDArray[Any], now_ns: int) -> npt.NDArray[Any]:
+    """Last status and price above 0 of each kind, and of each settlement not before `now_ns` the last rate."""
+    chosen = []
+    for kind in (rec.STATUS, rec.MARK, rec.INDEX, rec.FUNDING):
+        says = (events["qty_lots"] > 0) | (kind in (rec.STATUS, rec.FUNDING))
+        rows = np.flatnonzero((events["kind"] == kind) & says)
+        if kind == rec.FUNDING:
+            due = events["seq"][rows]
+            _, newest = np.unique(due[::-1], return_index=True)
+            rows = np.sort(rows[len(rows) - 1 - newest])
+            rows = rows[events["seq"][rows] >= -(-now_ns // 1_000_000)]
+        else:
+            rows = rows[-1:]
+        chosen.append(rows)
+    out: npt.NDArray[Any] = events[np.concatenate(chosen)]
+    out["exch_ns"] = out["local_ns"] = now_ns
+    out["flags"] = rec.LAST
     return out
 
 

@@ -1,4 +1,4 @@
-"""What is on a tape, in figures: span, rows by kind, rates, spread, gaps, crossed states."""
+"""What is on a tape, in figures: span, rows by kind, rates, spread, gaps, crossed states, halts, settlements."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lobgym.sim import records as rec
 from lobgym.sim.jit import njit
+from lobgym.sim.timeline import compile_timeline
 
 if TYPE_CHECKING:
     from lobgym.sim.tape import Tape
@@ -25,6 +26,7 @@ KIND_NAMES: Final = {
     rec.MARK: "mark",
     rec.INDEX: "index",
     rec.FUNDING: "funding",
+    rec.STATUS: "status",
 }
 _FAR: Final = np.int64(2**62)
 
@@ -55,6 +57,9 @@ class TapeReport:
     book_states: int
     crossed_states: int  # after a depth message, best bid at or above best ask
     gaps: int  # CLEAR without a snapshot: the book was lost
+    halts: int  # times that trading stopped
+    halted_s: float
+    settlements: int  # funding settlements within the tape
     feed_latency_ns_median: int
     feed_latency_ns_max: int
     raced_rows: int  # rows received before a row that happened earlier
@@ -120,12 +125,22 @@ def _weighted_median(values: npt.NDArray[np.int64], weights: npt.NDArray[np.int6
     return int(values[order][np.searchsorted(total, total[-1] / 2)]) if len(values) and total[-1] else 0
 
 
+def _halts(statuses: npt.NDArray[np.void], end_ns: int) -> tuple[int, int]:
+    """How often trading stopped, and for how many nanoseconds in all."""
+    halted = statuses["value"] != 0
+    begins = halted & ~np.concatenate(([False], halted[:-1]))[: len(halted)]
+    held = np.diff(statuses["ns"], append=end_ns)
+    return int(begins.sum()), int(held[halted].sum())
+
+
 def inspect(tape: Tape) -> TapeReport:
     """Figures of a tape, from one pass over its book."""
     events = tape.events
-    counts = np.bincount(events["kind"], minlength=rec.FUNDING + 1)
+    counts = np.bincount(events["kind"], minlength=rec.STATUS + 1)
     span_s = max((tape.end_ns - tape.start_ns) / 1e9, 1e-9)
     messages = int((events["flags"] & rec.LAST).sum())
+    timeline = compile_timeline(tape)
+    halts, halted_ns = _halts(timeline.statuses, tape.end_ns)
     stamp, bid, ask = book_states(events)
     held = np.diff(stamp, append=max(int(events["exch_ns"][-1]), int(stamp[-1]) if len(stamp) else 0))
     both = (bid >= 0) & (ask < _FAR)
@@ -158,6 +173,9 @@ def inspect(tape: Tape) -> TapeReport:
         book_states=len(stamp),
         crossed_states=int((both & (bid >= ask)).sum()),
         gaps=int((clear & ((events["flags"] & rec.LAST) != 0)).sum()),
+        halts=halts,
+        halted_s=halted_ns / 1e9,
+        settlements=len(timeline.settlements),
         feed_latency_ns_median=int(np.sort(latency)[len(latency) // 2]),
         feed_latency_ns_max=int(latency.max()),
         raced_rows=int((np.minimum.accumulate(events["local_ns"][::-1])[::-1] < events["local_ns"]).sum()),

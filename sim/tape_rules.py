@@ -17,9 +17,9 @@ __all__ = ["STAMP_MAX", "events_digest", "validate_events"]
 
 STAMP_MAX: Final = 2**62
 _PRICED: Final = (rec.DEPTH, rec.TRADE, rec.SNAPSHOT)
-_UNSIDED: Final = (rec.CLEAR, rec.MARK, rec.INDEX, rec.FUNDING)
+_UNSIDED: Final = (rec.CLEAR, rec.MARK, rec.INDEX, rec.FUNDING, rec.STATUS)
 # Kinds that may share a message with the row before them.
-_FAMILY: Final = np.array([0, 1, 2, 3, 3, 4, 5, 5, 5], dtype=np.uint8)
+_FAMILY: Final = np.array([0, 1, 2, 3, 3, 4, 5, 5, 5, 6], dtype=np.uint8)
 
 
 def _require(ok: npt.NDArray[np.bool_], events: npt.NDArray[Any], what: str) -> None:
@@ -42,7 +42,7 @@ def validate_events(events: npt.NDArray[Any]) -> None:
     _require((exch >= 0) & (local < STAMP_MAX), events, "stamps must lie between 0 and 2**62 nanoseconds")
     _require(np.diff(exch, prepend=exch[0]) >= 0, events, "exch_ns must not go back")
     _require(local >= exch, events, "local_ns must not lie before exch_ns (nothing is seen before it happens)")
-    _require((kind >= rec.DEPTH) & (kind <= rec.FUNDING), events, "unknown kind")
+    _require((kind >= rec.DEPTH) & (kind <= rec.STATUS), events, "unknown kind")
     unsided = np.isin(kind, _UNSIDED)
     _require(np.where(unsided, side == 0, (side == rec.BUY) | (side == rec.SELL)), events, "side does not fit the kind")
     priced = np.isin(kind, _PRICED) | ((kind == rec.BBO) & (qty > 0))
@@ -50,6 +50,8 @@ def validate_events(events: npt.NDArray[Any]) -> None:
     _require((qty < STAMP_MAX) & (qty > -STAMP_MAX), events, "qty_lots must be below 2**62")
     _require((qty >= 0) | (kind == rec.FUNDING), events, "qty_lots must not be negative")
     _require((qty > 0) | (kind != rec.TRADE), events, "a print needs a quantity")
+    plain = (tick == 0) & ((qty == 0) | (qty == 1))
+    _require(plain | (kind != rec.STATUS), events, "a status has qty_lots 1 (halted) or 0 (trading) and price_ticks 0")
     _require(flags <= rec.LAST, events, "unknown flags")
     _validate_messages(events)
 

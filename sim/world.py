@@ -62,6 +62,10 @@ _RULES: Final = (
     "money_per_tick_lot",  # `lobgym.sim.money.Economics`
     "inverse_scale",
     "is_inverse",
+    "tick_num",
+    "tick_den",
+    "unit_num",
+    "unit_den",
 )
 # Kernels behind an address (`lobgym.sim.calls`), by how many integers they take beside the world.
 ENTRIES: Final = {
@@ -109,4 +113,7 @@ def fee_tier(w: World, k: int, column: int) -> int:
 @njit_leaf
 def econ_of(w: World) -> Economics:
     """The instrument's money constants."""
-    return Economics(w["money_per_tick_lot"], w["inverse_scale"], w["is_inverse"])
+    return Economics(
+        w["money_per_tick_lot"], w["inverse_scale"], w["is_inverse"], w["tick_num"], w["tick_den"], w["unit_num"],
+        w["unit_den"],
+    )  # fmt: skip

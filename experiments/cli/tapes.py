@@ -121,6 +121,10 @@ def _table(report: TapeReport) -> Table:
             f"{report.raced_rows:,} rows overtaken",
         ),
     ]
+    if report.halts:
+        rows.append(("halts", f"{report.halts}, {report.halted_s:,.1f} s in all"))
+    if report.settlements:
+        rows.append(("funding", f"{report.settlements} settlements"))
     rows += [(key.replace("_", " "), _plain(value)) for key, value in report.provenance.items()]
     for key, value in rows:
         table.add_row(key, value)

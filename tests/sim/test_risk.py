@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from lobgym.sim import records as rec
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.errors import ParamsError
-from lobgym.sim.money import Economics
+from lobgym.sim.instrument import find_instrument
+from lobgym.sim.money import Economics, economics_of
 from lobgym.sim.risk import RiskLimits, check, is_reducing
 
-LINEAR = Economics(10_000, 0, 0, 3)
-INVERSE = Economics(0, 10**15, 1, 3)
+LINEAR = economics_of(find_instrument("binance-usdm", "BTCUSDT"))
+INVERSE = economics_of(find_instrument("binance-coinm", "BTCUSD_PERP"))
 
 
 def restated(limits: RiskLimits, econ: Economics, order: dict[str, Any]) -> int:

@@ -29,7 +29,7 @@ from lobgym.sim.errors import (
 )
 from lobgym.sim.instrument import SYNTH, find_instrument
 from lobgym.sim.market import Market
-from lobgym.sim.money import MONEY_MAX, Economics, cash_of, fee_of, fits, mark_value
+from lobgym.sim.money import MONEY_MAX, cash_of, economics_of, fee_of, fits, mark_value
 from lobgym.sim.params import SimParams
 from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.session import Session
@@ -100,9 +100,9 @@ def test_the_ledger_is_the_sum_of_its_fills(tape: Tape, script: Script, maker_pp
 @settings(deadline=None)
 def test_amounts_are_exact_or_refused(instrument: Any, a: int, b: int, salt: int, side: int, ppb: int) -> None:
     tick, qty = 1 + salt % (1 << a), 1 + salt % (1 << b)
-    econ = Economics(instrument.money_per_tick_lot, instrument.inverse_scale, int(instrument.is_inverse), 3)
+    econ = economics_of(instrument)
     if not fits(econ, tick, qty):
-        assert abs(RefMoney(instrument).cash(side, tick, qty)) > MONEY_MAX // 4 or qty * tick > MONEY_MAX // 4
+        assert abs(RefMoney(instrument).cash(side, tick, qty)) > MONEY_MAX // 4
         return
     cash = int(cash_of(econ, side, tick, qty))
     assert cash == RefMoney(instrument).cash(side, tick, qty)
@@ -110,10 +110,11 @@ def test_amounts_are_exact_or_refused(instrument: Any, a: int, b: int, salt: int
     assert mark_value(econ, side * qty, 2 * tick) == RefMoney(instrument).equity(0, 0, side * qty, (tick, tick))
 
 
-def test_inverse_amounts_whose_products_would_wrap_are_refused() -> None:
-    econ = Economics(0, INVERSE.inverse_scale, 1, 3)
-    assert not fits(econ, (1 << 35) + 3, (1 << 44) + 1)
-    assert fits(econ, 600_000, 1_000_000)
+def test_inverse_amounts_whose_products_leave_64_bits_are_exact() -> None:
+    econ = economics_of(INVERSE)
+    tick, qty = (1 << 35) + 3, (1 << 44) + 1
+    assert fits(econ, tick, qty)
+    assert cash_of(econ, rec.BUY, tick, qty) == qty * INVERSE.inverse_scale // tick
 
 
 def test_quantities_that_queues_cannot_count_are_refused() -> None:

@@ -56,7 +56,7 @@ def spoil(row: int, **values: int) -> Callable[[np.ndarray], np.ndarray]:
         (spoil(3, local_ns=19), "row 3 of 10: local_ns must not lie before exch_ns"),
         (spoil(0, exch_ns=-1), "stamps must lie"),
         (spoil(9, local_ns=2**62), "stamps must lie"),
-        (spoil(3, kind=9), "unknown kind"),
+        (spoil(3, kind=10), "unknown kind"),
         (spoil(3, kind=0), "unknown kind"),
         (spoil(3, side=0), "side does not fit"),
         (spoil(0, side=1), "side does not fit"),
@@ -204,6 +204,7 @@ def test_the_report_counts_what_is_on_the_tape() -> None:
     report = inspect(Tape(small(), SYNTH, {"source": "hand"}))
     assert report.rows_by_kind == {
         "depth": 3, "trade": 1, "clear": 1, "snapshot": 2, "bbo": 2, "mark": 0, "index": 0, "funding": 1,
+        "status": 0,
     }  # fmt: skip
     assert (report.rows, report.messages, report.traded_lots) == (10, 5, 2)
     assert (report.book_states, report.crossed_states, report.gaps) == (2, 0, 0)
