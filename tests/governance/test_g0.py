@@ -13,10 +13,10 @@ from lobgym.governance.g0 import GAPS_MAX, _rows, gate_g0
 from lobgym.governance.rebuild import NO_TICK, rebuild
 from lobgym.governance.result import GateResult
 from lobgym.sim import records as rec
-from lobgym.sim.view import best_ask, best_bid, best_bid_qty
 from lobgym.sim.importers import import_binance
 from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape
+from lobgym.sim.view import best_ask, best_bid, best_bid_qty
 from tests.recordings import BINANCE, FOLDER, missing
 
 Events = NDArray[np.void]

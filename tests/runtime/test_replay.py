@@ -17,10 +17,10 @@ from lobgym.runtime.errors import JournalCorruptError, JournalError
 from lobgym.runtime.journal import Journal, read_journal
 from lobgym.runtime.paper import run_paper
 from lobgym.runtime.replay import Difference, replay
-from lobgym.sim.view import best_bid
 from lobgym.sim.market import Market
 from lobgym.sim.records import DEPTH
 from lobgym.sim.tape import Tape
+from lobgym.sim.view import best_bid
 from tests.runtime.fixtures import KINDS, MakeBundle
 from tests.runtime.models import mlp
 

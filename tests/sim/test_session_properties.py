@@ -238,7 +238,9 @@ def test_stale_quotes_are_there_only_without_the_switch() -> None:
 def snipe(implied: bool) -> int:
     """Fills of orders that come 1 ms after a print, before the next depth message, for what the print has passed."""
     tape = synthetic_tape(seed=4, minutes=2)
-    session = Session(Market.compile(tape, implied), SimParams(entry_ns=0, print_implied_depth=implied), log="fills", log_rows=9999)
+    session = Session(
+        Market.compile(tape, implied), SimParams(entry_ns=0, print_implied_depth=implied), log="fills", log_rows=9999
+    )
     events = tape.events
     for k in np.flatnonzero(events["kind"] == rec.TRADE):
         row = events[k]
