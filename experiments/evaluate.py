@@ -194,7 +194,7 @@ class Evaluator:
         self, policy: Policy, spec: DeskSpec, seed: int, name: str, kind: Literal["trained", "fixed"]
     ) -> tuple[Trace, int]:
         """The first episode again, on a lone lane with a fill log, and its exact PnL."""
-        desk = Desk(spec, self.market, 1, _FILL_LOG)
+        desk = Desk(spec, self.market, 1, "fills", _FILL_LOG)
         start = self.config.starts(self.market, seed, spec.interval_ns)[:1]
         observations = _begin(desk, policy, start, seed)
         equity, position, mid2, fills = [0], [0], [desk.mid2(0)], []

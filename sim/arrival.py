@@ -53,7 +53,7 @@ _EXPIRE_TAKER: Final = 1
 _EXPIRE_MAKER: Final = 2
 
 
-# -- may it come in? -----------------------------------------------------------------------------------------------------
+# -- may it come in? ---------------------------------------------------------------------------------------------------
 
 
 @njit_inner
@@ -80,7 +80,7 @@ def _reject(w: World, i: int, slot: int, kind: int, ns: int, reason: int) -> Non
     answer_order(w, i, slot, kind, ns, reason)
 
 
-# -- it meets the book ---------------------------------------------------------------------------------------------------
+# -- it meets the book -------------------------------------------------------------------------------------------------
 
 
 @njit_inner
@@ -215,7 +215,7 @@ def _enter(
         answer(w, i, slot, side, ACK, ns, tick, order["leaves"], 0, 0, 0, 0)
 
 
-# -- requests ------------------------------------------------------------------------------------------------------------
+# -- requests ----------------------------------------------------------------------------------------------------------
 
 
 @entry("submit_arrives")
@@ -249,12 +249,11 @@ def submit_arrives(w: World, i: int, slot: int, ns: int, cursor: int) -> None:
     bid = bid_tick(book, lane["bid_at"] - 1)
     ask = ask_tick(book, lane["ask_at"] - 1)
     if side == BUY:
-        inside = bid < tick < ask
         clear = tick < ask and tick < lane["ask_low"]
     else:
-        inside = bid < tick < ask
         clear = tick > bid and tick > lane["bid_high"]
-    known = (inside and bid != NO_BID and ask != NO_ASK) or is_known(exch_of(w), side, tick, cursor)
+    inside = bid < tick < ask and bid != NO_BID and ask != NO_ASK
+    known = inside or lane["known_low"] <= tick <= lane["known_high"]
     if order["tif"] <= GTX and clear and known and w["rate_limit"] == 0 and not order["reduce_only"]:
         _rest(w, i, slot, cursor, False)
         give_answer(w, i, slot, side, ACK, ns, tick, order["leaves"], 0, 0, 0, 0)

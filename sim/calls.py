@@ -1,7 +1,7 @@
 """Calls of kernels by address, and who stands behind each.
 
-What is rare (an order that takes, a print that reaches a queue) is called and not inlined: the hot path stays short, and
-nobody who uses it compiles the rest. A module that implements an entry registers it; `lobgym.sim.lanes` writes the
+What is rare (an order that takes, a print that reaches a queue) is called and not inlined: the hot path stays short,
+and nobody who uses it compiles the rest. A module that implements an entry registers it; `lobgym.sim.lanes` writes the
 addresses into each world.
 """
 

@@ -14,8 +14,17 @@ from lobgym.sim.book import RESET, row_flags, row_qty
 from lobgym.sim.calls import call_sync_front, entry
 from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.queue import FRONT_BITS, after_depth
-from lobgym.sim.records import LIVE, QUEUE_SYNCED, QUEUE_UNSEEN
-from lobgym.sim.view import find_level, row_word, touch_at, touch_row, touch_start, touched_qty
+from lobgym.sim.records import BUY, LIVE, QUEUE_SYNCED, QUEUE_UNSEEN
+from lobgym.sim.view import (
+    best_ask_level,
+    best_bid_level,
+    find_level_near,
+    row_word,
+    touch_at,
+    touch_row,
+    touch_start,
+    touched_qty,
+)
 from lobgym.sim.world import World, exch_of, lane_at, order_at
 
 __all__ = ["mark_rivals", "next_at_price", "sync_front"]
@@ -45,7 +54,8 @@ def _locate(w: World, i: int, slot: int) -> None:
     if order["queue_state"] == QUEUE_SYNCED:
         return
     book = exch_of(w)
-    level = find_level(book, order["side"], order["tick"])
+    near = best_bid_level(book, order["sync"]) if order["side"] == BUY else best_ask_level(book, order["sync"])
+    level = find_level_near(book, order["side"], order["tick"], near)
     order["level"] = level
     if level >= 0:
         at = touch_at(book, level, order["sync"])

@@ -91,6 +91,7 @@ def reset_lane(
     lane["bid_high"] = NO_BID
     lane["ask_low"] = NO_ASK
     lane["list_cursor"] = -(1 << 40)  # far away: the first use looks its places up
+    lane["known_until"] = -1
     lane["check_ns"] = _FOREVER
     lane["fee_tier_at"] = MONEY_MAX
     if w["fee_tier_count"] > 0:
@@ -305,6 +306,8 @@ def _learn(w: World, i: int, t_ns: int) -> None:
         if lane["response_head"] == size:
             lane["response_head"] = 0
         lane["response_count"] -= 1
+        if lane["response_count"] == 0:
+            lane["response_head"] = 0
         kind = got["kind"]
         slot = got["slot"]
         if kind == FILL:
@@ -343,7 +346,7 @@ def _learn(w: World, i: int, t_ns: int) -> None:
 
 @njit_leaf
 def _received_by(w: World, i: int, t_ns: int) -> int:
-    """The receive stamp up to which lane `i` has seen its feed at `t_ns`: the most that it had at any time until then."""
+    """The receive stamp up to which lane `i` has seen its feed at `t_ns`: the most that it had seen at any time."""
     lane = lane_at(w, i)
     seen = t_ns - lane["feed_delay_ns"]
     if lane["feed_jitter_ns"] > 0:
@@ -374,6 +377,8 @@ def advance(w: World, i: int, t_ns: int) -> int:
         if lane["request_head"] == size:
             lane["request_head"] = 0
         lane["request_count"] -= 1
+        if lane["request_count"] == 0:
+            lane["request_head"] = 0  # an empty ring starts over, where its memory is still in the cache
         kind = request["kind"]
         if kind == REQ_SUBMIT:
             submit_arrives(w, i, request["slot"], due, end)

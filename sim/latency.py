@@ -5,6 +5,7 @@ Both directions are first in, first out; `lobgym.sim.kernel` sees to that. A mod
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,7 +104,7 @@ class LatencyQuantiles:
     def __post_init__(self) -> None:
         for name in ("entry_ns", "response_ns"):
             values = getattr(self, name)
-            ascends = len(values) >= 2 and all(a <= b for a, b in zip(values, values[1:], strict=False))
+            ascends = len(values) >= 2 and all(a <= b for a, b in itertools.pairwise(values))
             if not ascends or len(values) > _ROWS_MAX or not 0 <= values[0] <= values[-1] <= _NS_MAX:
                 raise ParamsError(f"latency quantiles {name}: at least two ascending values from 0 to {_NS_MAX}")
 
@@ -141,7 +142,7 @@ def latency_model(latency: LatencyTable | LatencyQuantiles | None) -> tuple[int,
 
 
 @njit_leaf
-def _value(w: World, back: bool, at: int) -> int:
+def _value(w: World, back: bool, at: Any) -> int:
     return _response_column(w, at) if back else _entry_column(w, at)
 
 
@@ -167,7 +168,7 @@ def _interpolated(w: World, back: bool, size: int, ns: int) -> int:
 
 
 @njit_inner
-def _quantile(w: World, back: bool, size: int, seed: np.uint64, counter: int) -> int:
+def _quantile(w: World, back: bool, size: int, seed: Any, counter: int) -> Any:
     random = draw(seed, STREAM_RESPONSE if back else STREAM_ENTRY, counter)
     low = np.int64((random >> np.uint64(32)) * np.uint64(size - 1) >> np.uint64(32))
     part = np.int64((random & np.uint64(0xFFFFFFFF)) >> np.uint64(16))
@@ -176,7 +177,7 @@ def _quantile(w: World, back: bool, size: int, seed: np.uint64, counter: int) ->
 
 
 @njit_inner
-def modelled_entry(w: World, seed: np.uint64, counter: int, send_ns: int) -> int:
+def modelled_entry(w: World, seed: Any, counter: int, send_ns: int) -> int:
     """What the model adds to the way there of a request sent at `send_ns`, the lane's `counter`-th; ns."""
     if w["latency"] == MODEL_TABLE:
         return _interpolated(w, False, w["entry_rows"], send_ns)
@@ -184,7 +185,7 @@ def modelled_entry(w: World, seed: np.uint64, counter: int, send_ns: int) -> int
 
 
 @njit_inner
-def modelled_response(w: World, seed: np.uint64, counter: int, exch_ns: int) -> int:
+def modelled_response(w: World, seed: Any, counter: int, exch_ns: int) -> int:
     """What the model adds to the way back of an answer given at `exch_ns`, the lane's `counter`-th; ns."""
     if w["latency"] == MODEL_TABLE:
         return max(0, _interpolated(w, True, w["response_rows"], exch_ns))
@@ -192,6 +193,6 @@ def modelled_response(w: World, seed: np.uint64, counter: int, exch_ns: int) -> 
 
 
 @njit_inner
-def feed_jitter(seed: np.uint64, jitter_ns: int, t_ns: int) -> int:
+def feed_jitter(seed: Any, jitter_ns: int, t_ns: int) -> int:
     """Extra delay of the feed in the second that holds `t_ns`: from 0 to `jitter_ns`."""
     return int(draw(seed, STREAM_FEED, t_ns // _BLOCK_NS) % np.uint64(jitter_ns + 1))

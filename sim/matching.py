@@ -10,7 +10,7 @@ message can fill it, and rows are looked at one by one.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from lobgym.sim.view import (
     bid_row,
     bid_tick,
     find_level,
+    known_range,
     level_tick,
     next_level,
     print_index,
@@ -61,7 +62,7 @@ _BITS: Final = np.int64(63)
 _NEAR: Final = 256  # rows that the list cursors are moved by stepping rather than by search
 
 
-# -- an order trades, an order ends --------------------------------------------------------------------------------------
+# -- an order trades, an order ends ------------------------------------------------------------------------------------
 
 
 @njit_leaf
@@ -157,7 +158,7 @@ def fill(
     return qty
 
 
-# -- displayed depth -----------------------------------------------------------------------------------------------------
+# -- displayed depth ---------------------------------------------------------------------------------------------------
 
 
 @njit_inner
@@ -252,42 +253,69 @@ def next_resting(w: World, i: int, side: int, after_tick: int, after_rank: int) 
     return found
 
 
+@njit_leaf
+def _reach_of(w: World, i: int, side: int, price: int) -> tuple[int, int]:
+    """How many resting orders of `side` a print at `price` reaches, and one of them."""
+    count = 0
+    found = -1
+    for slot in range(lane_at(w, i)["slot_count"]):
+        order = order_at(w, i, slot)
+        if order["state"] == LIVE and order["side"] == side and side * order["tick"] >= side * price:
+            found = slot
+            count += 1
+    return count, found
+
+
 @entry("on_print")
 def _on_print(w: World, i: int, at: int) -> int:
     """A print meets own orders: better-priced first, then those at its price behind their queues.
 
     No more is filled than was printed. What better-priced own orders took no longer reaches the queue at the price.
     """
-    book = exch_of(w)
-    printed = print_of(book, at)
-    row = printed["row"]
+    lane = lane_at(w, i)
+    printed = print_of(exch_of(w), at)
     side = -int(printed["side"])  # of the resting orders
     price = printed["tick"]
-    volume = printed["qty"]
-    taken = 0  # by own orders at this very price
-    queue_floor = 0
-    slot = next_resting(w, i, side, _NO_TICK, 0)
-    while slot >= 0:
-        order = order_at(w, i, slot)
-        tick = order["tick"]
-        if side * tick < side * price:
-            break
-        rank = order["rank"]
-        if tick != price:
-            if volume > 0:
-                volume -= fill(w, i, slot, row_ns(book, row), tick, min(order["leaves"], volume), 1)
-        else:
-            call_sync_front(w, i, slot, row)
-            front = max(order["front"], queue_floor)
-            queue_floor = front
-            qty = max(0, min(order["leaves"], available(front, volume) - taken))
-            order["front"] = after_print(front, volume)
-            order["printed"] += printed["qty"]
-            if qty > 0:
-                taken += fill(w, i, slot, row_ns(book, row), tick, qty, 1)
-        slot = next_resting(w, i, side, tick, rank)
-    rebound(w, i)
+    live = lane["live_orders"]
+    count, slot = _reach_of(w, i, side, price)
+    if count == 1:
+        _print_meets(w, i, slot, printed, printed["qty"], 0, 0)
+    elif count > 1:
+        volume = printed["qty"]
+        taken = 0  # by own orders at this very price
+        queue_floor = 0
+        slot = next_resting(w, i, side, _NO_TICK, 0)
+        while slot >= 0:
+            order = order_at(w, i, slot)
+            tick = order["tick"]
+            if side * tick < side * price:
+                break
+            rank = order["rank"]
+            traded, queue_floor = _print_meets(w, i, slot, printed, volume, taken, queue_floor)
+            if tick == price:
+                taken += traded
+            else:
+                volume -= traded
+            slot = next_resting(w, i, side, tick, rank)
+    if count == 0 or lane["live_orders"] != live:
+        rebound(w, i)
     return 0
+
+
+@njit_inner
+def _print_meets(w: World, i: int, slot: int, printed: Any, volume: int, taken: int, floor: int) -> tuple[int, int]:
+    """One order that a print reaches; returns the lots that it traded, and the front that the next one cannot pass."""
+    order = order_at(w, i, slot)
+    row = printed["row"]
+    ns = row_ns(exch_of(w), row)
+    if order["tick"] != printed["tick"]:
+        return (fill(w, i, slot, ns, order["tick"], min(order["leaves"], volume), 1) if volume > 0 else 0), floor
+    call_sync_front(w, i, slot, row)
+    front = max(order["front"], floor)
+    qty = max(0, min(order["leaves"], available(front, volume) - taken))
+    order["front"] = after_print(front, volume)
+    order["printed"] += printed["qty"]
+    return (fill(w, i, slot, ns, order["tick"], qty, 1) if qty > 0 else 0), front
 
 
 @njit_inner
@@ -347,6 +375,8 @@ def sync_lists(w: World, i: int, cursor: int) -> None:
         lane["ask_at"] = ask_index(book, cursor)
         lane["print_at"] = print_index(book, cursor)
     lane["list_cursor"] = cursor
+    if cursor > lane["known_until"]:
+        lane["known_low"], lane["known_high"], lane["known_until"] = known_range(book, cursor)
 
 
 @njit_leaf

@@ -4,7 +4,7 @@ An array argument is seven values that are copied at every call, and a helper fu
 compilation. So a kernel takes one record that holds addresses (a *header*: `lobgym.sim.world`, `lobgym.sim.view`), and
 what is defined here turns into one or two machine instructions each, wherever it is used:
 
-- `table(header, field, dtype)`: `at(h, index)` is a record of the table at address `h[field]`, read and written in place;
+- `table(header, field, dtype)`: `at(h, index)` is a record of the table at `h[field]`, read and written in place;
 - `target(header, field, dtype)`: `at(h)` is the one record there;
 - `grid(header, field, width, dtype)`: `at(h, i, j)` is that of row `i` of a table with `h[width]` columns;
 - `column(header, field, scalar)`, `member(header, field, dtype, name)`: `at(h, index)` is a number.
@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numba
 import numpy as np
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -33,7 +33,9 @@ __all__ = ["At", "Entry", "address_of", "caller", "column", "copier", "grid", "m
 At: TypeAlias = Callable[..., Any]
 Dtype: TypeAlias = np.dtype[Any]
 
-_PLAIN = bool(numba.config.DISABLE_JIT)
+_CGUTILS: Any = cgutils  # untyped
+_CONFIG: Any = config
+_PLAIN = bool(_CONFIG.DISABLE_JIT)
 
 
 def address_of(array: NDArray[Any]) -> int:
@@ -43,25 +45,25 @@ def address_of(array: NDArray[Any]) -> int:
     return int(array.ctypes.data)
 
 
-# -- without the compiler ------------------------------------------------------------------------------------------------
+# -- without the compiler ----------------------------------------------------------------------------------------------
 
 
 def _plain(dtype: Dtype, address: int) -> Any:
-    memory = (ctypes.c_char * dtype.itemsize).from_address(int(address))
-    return np.frombuffer(memory, dtype, 1)[0]
+    memory: Any = (ctypes.c_char * dtype.itemsize).from_address(int(address))
+    return np.ndarray((1,), dtype, memory)[0]
 
 
-# -- what the compiled views are made of ---------------------------------------------------------------------------------
+# -- what the compiled views are made of -------------------------------------------------------------------------------
 
 
 def _offset_of(header: Dtype, field: str) -> int:
-    return int((header.fields or {})[field][1])
+    return int(cast("Any", header.fields)[field][1])
 
 
 def _load_address(context: Any, builder: Any, pointer: Any, offset: int) -> Any:
     word = context.get_value_type(types.int64)
     byte = builder.bitcast(pointer, context.get_data_type(types.voidptr))
-    place = cgutils.pointer_add(builder, byte, offset, word.as_pointer())
+    place = _CGUTILS.pointer_add(builder, byte, offset, word.as_pointer())
     return builder.load(place)
 
 
@@ -72,7 +74,7 @@ def _element(builder: Any, address: Any, index: Any, size: int, offset: int = 0)
     return builder.add(address, scaled)
 
 
-# -- views ---------------------------------------------------------------------------------------------------------------
+# -- views -------------------------------------------------------------------------------------------------------------
 
 
 def table(header: Dtype, field: str, dtype: Dtype) -> At:
@@ -160,7 +162,7 @@ def column(header: Dtype, field: str, scalar: Any) -> At:
 
 def member(header: Dtype, field: str, dtype: Dtype, name: str) -> At:
     """`at(h, index)`: the number in one field of a table's record; signed integers come as int64."""
-    kind, inside = (dtype.fields or {})[name][:2]
+    kind, inside = cast("Any", dtype.fields)[name][:2]
     if _PLAIN:
         return lambda h, index: np.int64(_plain(kind, int(h[field]) + int(index) * dtype.itemsize + inside))
     return _number(header, field, kind, dtype.itemsize, inside)
@@ -183,7 +185,7 @@ def copier(header: Dtype, to: str, source: str, dtype: Dtype) -> At:
             byte = context.get_data_type(types.voidptr)
             bases = [_load_address(context, builder, args[0], offset) for offset in offsets]
             pointers = [builder.inttoptr(_element(builder, base, args[1], size), byte) for base in bases]
-            cgutils.raw_memcpy(builder, *pointers, args[1].type(size), 1)
+            _CGUTILS.raw_memcpy(builder, *pointers, args[1].type(size), 1)
             return context.get_dummy_value()
 
         return types.none(h, types.int64), generate
@@ -191,7 +193,7 @@ def copier(header: Dtype, to: str, source: str, dtype: Dtype) -> At:
     return copy
 
 
-# -- kernels behind an address -------------------------------------------------------------------------------------------
+# -- kernels behind an address -----------------------------------------------------------------------------------------
 
 
 class Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -177,7 +178,7 @@ def _margin_tiers(tiers: tuple[tuple[int, int, int], ...] | None) -> None:
 
 def _ascending(name: str, tiers: Any) -> None:
     good = isinstance(tiers, tuple) and len(tiers) > 0 and all(isinstance(t, tuple) and len(t) == 3 for t in tiers)
-    if not good or tiers[0][0] != 0 or any(a[0] >= b[0] for a, b in zip(tiers, tiers[1:], strict=False)):
+    if not good or tiers[0][0] != 0 or any(a[0] >= b[0] for a, b in itertools.pairwise(tiers)):
         raise ParamsError(f"{name} must be triples that ascend from 0, got {tiers!r}")
     for from_value, _, _ in tiers:
         _within(f"{name}' threshold", from_value, 0, _MONEY_MAX)

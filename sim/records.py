@@ -56,34 +56,35 @@ SENT: Final = 1  # on its way to the exchange
 LIVE: Final = 2  # resting
 DONE: Final = 3  # filled, cancelled, expired or rejected
 
+# The first 64 bytes, a cache line, are what matching reads.
 ORDER_DTYPE: Final = np.dtype(
     [
-        ("id", np.int64),  # 1, 2, ... per lane, never reused
         ("tick", np.int64),  # at the exchange
-        ("qty", np.int64),  # lots asked for
         ("leaves", np.int64),  # lots left, at the exchange
-        ("view_tick", np.int64),  # price and lots left, as the lane knows them
-        ("view_leaves", np.int64),
-        ("submit_ns", np.int64),
-        ("arrive_ns", np.int64),  # when it reached the exchange; 0 before
         ("rank", np.int64),  # orders of one price by it: when it came to stand there
-        # The queue before it, as of row `sync` (`lobgym.sim.queue`); brought up to date only when something asks.
+        # The queue before it, as of row `sync` (`lobgym.sim.front`); brought up to date only when something asks.
         ("front", np.int64),  # displayed quantity ahead, in 2^-20 lots
-        ("front_units", np.float64),  # the same in base units, compatibility profiles
         ("printed", np.int64),  # lots printed at this tick since its level last changed
         ("sync", np.int32),
         ("touch", np.int32),  # the next of its level's touches to apply
         ("level", np.int32),  # level id, -1 where no event ever touched that price
-        ("next_free", np.int32),  # of a free slot: the next free one, -1 at the end
         ("queue_state", np.int8),  # QUEUE_*
         ("shared", np.int8),  # 1 if another own order has stood at this price with it
         ("side", np.int8),
+        ("state", np.int8),
         ("tif", np.int8),
         ("reduce_only", np.int8),
-        ("state", np.int8),
         ("view_state", np.int8),
         ("cancel_sent", np.int8),  # 1 while a cancel is on its way
-        ("modifies_sent", np.int16),  # how many modifies are on their way
+        ("id", np.int64),  # 1, 2, ... per lane, never reused
+        ("qty", np.int64),  # lots asked for
+        ("view_tick", np.int64),  # price and lots left, as the lane knows them
+        ("view_leaves", np.int64),
+        ("submit_ns", np.int64),
+        ("arrive_ns", np.int64),  # when it reached the exchange; 0 before
+        ("front_units", np.float64),  # the queue in base units, compatibility profiles
+        ("next_free", np.int32),  # of a free slot: the next free one, -1 at the end
+        ("modifies_sent", np.int32),  # how many modifies are on their way
     ],
     align=True,
 )
@@ -268,6 +269,10 @@ LANE_DTYPE: Final = np.dtype(
         ("bid_at", np.int64),
         ("ask_at", np.int64),
         ("print_at", np.int64),
+        # prices that the book's current epoch knows; right for rows up to `known_until`
+        ("known_low", np.int64),
+        ("known_high", np.int64),
+        ("known_until", np.int64),
         # the venue's own calendar (`lobgym.sim.timeline`)
         ("check_ns", np.int64),  # the next stamp at which something is due
         ("check_at", np.int64),

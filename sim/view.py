@@ -27,7 +27,7 @@ from lobgym.sim.book import (
     row_flags,
     row_qty,
 )
-from lobgym.sim.jit import njit_inline, njit_leaf, njit_lean
+from lobgym.sim.jit import njit_inline, njit_inner, njit_leaf, njit_lean
 from lobgym.sim.memory import address_of, column, member, table
 from lobgym.sim.records import BUY, SELL
 
@@ -122,7 +122,7 @@ def make_view(book: Book) -> np.ndarray[Any, Any]:
     return view
 
 
-# -- tables ---------------------------------------------------------------------------------------------------------------
+# -- tables ------------------------------------------------------------------------------------------------------------
 
 
 @njit_leaf
@@ -352,6 +352,39 @@ def is_known(book: BookView, side: int, tick: int, cursor: int) -> bool:
     row = last_touch(book, level, cursor) if level >= 0 else -1
     # The rows by which the reset itself emptied the book tell nothing about it.
     return bool(row >= epoch["row"] and (row_flags(row_word(book, row)) & RESET) == 0)
+
+
+@njit_inner
+def known_range(book: BookView, cursor: int) -> tuple[int, int, int]:
+    """Lowest and highest tick that the snapshot of the current epoch covers, and the last cursor of that epoch."""
+    low = 0
+    high = int(book["epoch_count"])
+    while low < high:
+        middle = (low + high) >> 1
+        if _epoch(book, middle)["row"] < cursor:
+            low = middle + 1
+        else:
+            high = middle
+    until = int(_epoch(book, low)["row"]) if low < book["epoch_count"] else 1 << 40
+    if low == 0:
+        return NO_ASK, NO_BID, until
+    return int(_epoch(book, low - 1)["low"]), int(_epoch(book, low - 1)["high"]), until
+
+
+@njit_inner
+def find_level_near(book: BookView, side: int, tick: int, level: int) -> int:
+    """`find_level`, for a price that lies close to that of `level`: steps first, and searches only then."""
+    if level >= 0:
+        low = 0 if side == BUY else int(book["bid_levels"])
+        end = int(book["bid_levels"]) if side == BUY else int(book["levels"])
+        for _ in range(8):
+            price = level_tick(book, level)
+            if price == tick:
+                return level
+            level += 1 if price < tick else -1
+            if level < low or level >= end:
+                break
+    return find_level(book, side, tick)
 
 
 @njit_lean
