@@ -10,7 +10,7 @@ what is defined here turns into one or two machine instructions each, wherever i
 - `column(header, field, scalar)`, `member(header, field, dtype, name)`: `at(h, index)` is a number.
 
 Nothing checks an index, as nothing checks that of an array in a kernel. Whoever writes an address into a header keeps
-the array alive. Under `NUMBA_DISABLE_JIT=1` the same views come from ctypes.
+the array alive. Under `NUMBA_DISABLE_JIT=1` addresses are looked up in a table of arrays.
 
 `Entry` is a kernel that others call through its address instead of having it compiled into themselves: whoever uses
 the simulator in a function of their own waits for that function alone.
@@ -18,7 +18,6 @@ the simulator in a function of their own waits for that function alone.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
@@ -42,15 +41,20 @@ def address_of(array: NDArray[Any]) -> int:
     """Address of an array's first element; the array must be contiguous, and outlive the address."""
     if not array.flags.c_contiguous:
         raise ValueError("only contiguous arrays have one address for all their elements")
-    return int(array.ctypes.data)
+    address = int(array.ctypes.data)
+    if _PLAIN:
+        _ARRAYS[address, array.dtype] = array.reshape(-1)
+    return address
 
 
 # -- without the compiler ----------------------------------------------------------------------------------------------
 
+# Arrays by address, which plain Python cannot follow. They are never let go: this mode is for short checks.
+_ARRAYS: dict[tuple[int, Dtype], NDArray[Any]] = {}
 
-def _plain(dtype: Dtype, address: int) -> Any:
-    memory: Any = (ctypes.c_char * dtype.itemsize).from_address(int(address))
-    return np.ndarray((1,), dtype, memory)[0]
+
+def _array(h: Any, field: str, dtype: Dtype) -> NDArray[Any]:
+    return _ARRAYS[int(h[field]), dtype]
 
 
 # -- what the compiled views are made of -------------------------------------------------------------------------------
@@ -80,7 +84,7 @@ def _element(builder: Any, address: Any, index: Any, size: int, offset: int = 0)
 def table(header: Dtype, field: str, dtype: Dtype) -> At:
     """`at(h, index)`: a record of `dtype`."""
     if _PLAIN:
-        return lambda h, index: _plain(dtype, int(h[field]) + int(index) * dtype.itemsize)
+        return lambda h, index: _array(h, field, dtype)[index]
     record = numba.from_dtype(dtype)
     offset = _offset_of(header, field)
 
@@ -98,7 +102,7 @@ def table(header: Dtype, field: str, dtype: Dtype) -> At:
 def target(header: Dtype, field: str, dtype: Dtype) -> At:
     """`at(h)`: the one record of `dtype` at address `h[field]`."""
     if _PLAIN:
-        return lambda h: _plain(dtype, int(h[field]))
+        return lambda h: _array(h, field, dtype)[0]
     record = numba.from_dtype(dtype)
     offset = _offset_of(header, field)
 
@@ -116,7 +120,7 @@ def target(header: Dtype, field: str, dtype: Dtype) -> At:
 def grid(header: Dtype, field: str, width: str, dtype: Dtype) -> At:
     """`at(h, i, j)`: the j-th record of `dtype` in row i of a table `h[width]` wide."""
     if _PLAIN:
-        return lambda h, i, j: _plain(dtype, int(h[field]) + (int(i) * int(h[width]) + int(j)) * dtype.itemsize)
+        return lambda h, i, j: _array(h, field, dtype)[int(i) * int(h[width]) + int(j)]
     record = numba.from_dtype(dtype)
     offset, width_offset = _offset_of(header, field), _offset_of(header, width)
 
@@ -156,7 +160,7 @@ def column(header: Dtype, field: str, scalar: Any) -> At:
     """`at(h, index)`: a number of an array; signed integers come as int64."""
     kind: Dtype = np.dtype(scalar)
     if _PLAIN:
-        return lambda h, index: np.int64(_plain(kind, int(h[field]) + int(index) * kind.itemsize))
+        return lambda h, index: np.int64(_array(h, field, kind)[index])
     return _number(header, field, kind, kind.itemsize, 0)
 
 
@@ -164,7 +168,7 @@ def member(header: Dtype, field: str, dtype: Dtype, name: str) -> At:
     """`at(h, index)`: the number in one field of a table's record; signed integers come as int64."""
     kind, inside = cast("Any", dtype.fields)[name][:2]
     if _PLAIN:
-        return lambda h, index: np.int64(_plain(kind, int(h[field]) + int(index) * dtype.itemsize + inside))
+        return lambda h, index: np.int64(_array(h, field, dtype)[index][name])
     return _number(header, field, kind, dtype.itemsize, inside)
 
 
@@ -174,7 +178,7 @@ def copier(header: Dtype, to: str, source: str, dtype: Dtype) -> At:
     if _PLAIN:
 
         def plain(h: Any, index: int) -> None:
-            ctypes.memmove(int(h[to]) + int(index) * size, int(h[source]) + int(index) * size, size)
+            _array(h, to, dtype)[index] = _array(h, source, dtype)[index]
 
         return plain
     offsets = (_offset_of(header, to), _offset_of(header, source))
