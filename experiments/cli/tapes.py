@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from lobgym.experiments.cli import imports
 from lobgym.experiments.cli.console import JsonFlag, console, print_json, working
 from lobgym.sim.instrument import load_instrument
 from lobgym.sim.tape import Tape, TapeReport, inspect, open_tape
@@ -129,3 +130,6 @@ def _table(report: TapeReport) -> Table:
     for key, value in rows:
         table.add_row(key, value)
     return table
+
+
+imports.add_to(importers, app, _show)

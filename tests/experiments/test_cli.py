@@ -32,7 +32,16 @@ def lobgym(*words: str, cwd: Path | None = None, env: dict[str, str] | None = No
     )
 
 
-GROUPS = ("", "tape", "tape import", "tape import binance", "tape inspect", "tape make")
+FORMATS = ("binance", "bitstamp", "hftbacktest", "lobster", "tardis")
+GROUPS = (
+    "",
+    "tape",
+    "tape import",
+    *(f"tape import {one}" for one in FORMATS),
+    "tape inspect",
+    "tape make",
+    "tape export",
+)
 COMMANDS = ("train", "export", "gate", "paper", "replay", "leaderboard", "bench", "demo")
 
 
