@@ -16,7 +16,7 @@ from lobgym.sim.book import (
     row_qty,
 )
 from lobgym.sim.jit import njit_inline, njit_lean
-from lobgym.sim.level_set import first_above, flip, last_below, new_level_set
+from lobgym.sim.level_set import flip, highest_bit, new_level_set
 from lobgym.sim.records import BUY
 
 __all__ = ["index_ladders", "index_marks", "index_touches"]
@@ -52,34 +52,64 @@ def index_ladders(
     return level_out, qty_out, count_out
 
 
+@njit_inline
+def _best_bids(
+    full: NDArray[np.int64], qty: NDArray[np.int64], end: int, level_out: NDArray[np.int32], qty_out: NDArray[np.int64]
+) -> int:
+    """The highest members below `end` and their quantities; returns how many."""
+    n = 0
+    at = end >> 5
+    word = full[at] & ((1 << (end & 31)) - 1)
+    while n < LADDER_LEVELS:
+        while word == 0:
+            at -= 1
+            if at < 0:
+                return n
+            word = full[at]
+        bit = highest_bit(word)
+        word ^= 1 << bit
+        level_out[n] = (at << 5) + bit
+        qty_out[n] = qty[(at << 5) + bit]
+        n += 1
+    return n
+
+
+@njit_inline
+def _best_asks(
+    full: NDArray[np.int64], qty: NDArray[np.int64], start: int, level_out: NDArray[np.int32],
+    qty_out: NDArray[np.int64],
+) -> int:  # fmt: skip
+    """The lowest members from `start` on and their quantities; returns how many."""
+    n = 0
+    at = start >> 5
+    word = full[at] & (-1 << (start & 31))
+    while n < LADDER_LEVELS:
+        while word == 0:
+            at += 1
+            if at == full.shape[0]:
+                return n
+            word = full[at]
+        bit = highest_bit(word & -word)
+        word &= word - 1
+        level_out[n] = (at << 5) + bit
+        qty_out[n] = qty[(at << 5) + bit]
+        n += 1
+    return n
+
+
 @njit_lean
 def _ladders(
     rows: NDArray[np.void], bid_levels: int, qty: NDArray[np.int64], full: NDArray[np.int64],
     level_out: NDArray[np.int32], qty_out: NDArray[np.int64], count_out: NDArray[np.int8],
 ) -> None:  # fmt: skip
-    levels = qty.shape[0]
     for point in range(count_out.shape[0]):
-        level = last_below(full, bid_levels)
-        n = 0
-        while level >= 0 and n < LADDER_LEVELS:
-            level_out[point, 0, n] = level
-            qty_out[point, 0, n] = qty[level]
-            n += 1
-            level = last_below(full, level)
-        count_out[point, 0] = n
-        level = first_above(full, bid_levels - 1, levels)
-        n = 0
-        while level < levels and n < LADDER_LEVELS:
-            level_out[point, 1, n] = level
-            qty_out[point, 1, n] = qty[level]
-            n += 1
-            level = first_above(full, level, levels)
-        count_out[point, 1] = n
+        count_out[point, 0] = _best_bids(full, qty, bid_levels, level_out[point, 0], qty_out[point, 0])
+        count_out[point, 1] = _best_asks(full, qty, bid_levels, level_out[point, 1], qty_out[point, 1])
         start = point * LADDER_EVERY
         for row in range(start, min(start + LADDER_EVERY, rows.shape[0])):
             word = rows[row]["word"]
             if row_kind(word) == ROW_LEVEL:
-                level = rows[row]["key"]
+                level = int(rows[row]["key"])
                 if (row_qty(word) > 0) != (qty[level] > 0):
                     flip(full, level)
                 qty[level] = row_qty(word)

@@ -240,11 +240,9 @@ def _change(changes: NDArray[np.void], count: int, row: int, level: int, tick: i
 
 @njit_inline
 def _end_message(table: _Table, state: _State) -> None:
-    """The book is observable after the last row, if the message wrote any."""
+    """The book is observable after the last row."""
     scalars = state.scalars
     row = scalars[_ROWS] - 1
-    if row < scalars[_MESSAGE]:
-        return
     table.rows[row]["word"] |= MESSAGE_END << FLAGS_SHIFT
     scalars[_MESSAGE] = row + 1
     bid = scalars[_BID]
@@ -295,7 +293,7 @@ def _correct(
         _set_level(table, state, ns, level, qty, flags)
 
 
-@njit_lean
+@njit_inline
 def _empty_asks(
     table: _Table, state: _State, ns: int, tick: int, exch_ns: int, seq: int, place: int, by_print: int
 ) -> None:
@@ -307,7 +305,7 @@ def _empty_asks(
         level = first_above(state.full, level, end)
 
 
-@njit_lean
+@njit_inline
 def _empty_bids(
     table: _Table, state: _State, ns: int, tick: int, exch_ns: int, seq: int, place: int, by_print: int
 ) -> None:
@@ -324,16 +322,11 @@ def _empty(
     place: int, by_print: int,
 ) -> None:  # fmt: skip
     """Empty the levels that evidence has passed, those of `side` first."""
-    bid = state.scalars[_BID]
-    ask = state.scalars[_ASK]
-    bids = bid >= 0 and state.level_tick[bid] > bids_above
-    asks = ask < state.level_tick.shape[0] and state.level_tick[ask] < asks_below
-    if bids and side == BUY:
-        _empty_bids(table, state, ns, bids_above, exch_ns, seq, place, by_print)
-    if asks:
-        _empty_asks(table, state, ns, asks_below, exch_ns, seq, place, by_print)
-    if bids and side != BUY:
-        _empty_bids(table, state, ns, bids_above, exch_ns, seq, place, by_print)
+    for turn in range(2):
+        if (turn == 0) == (side == BUY):
+            _empty_bids(table, state, ns, bids_above, exch_ns, seq, place, by_print)
+        else:
+            _empty_asks(table, state, ns, asks_below, exch_ns, seq, place, by_print)
 
 
 @njit_inline
@@ -397,14 +390,19 @@ def _end_corrections(table: _Table, state: _State, ns: int, exch_ns: int, seq: i
     state.scalars[_CORRECTIONS] = kept
 
 
+@njit_inline
+def _is_crossed(state: _State) -> bool:
+    bid = state.scalars[_BID]
+    ask = state.scalars[_ASK]
+    return bool(bid >= 0 and ask < state.level_tick.shape[0] and state.level_tick[bid] >= state.level_tick[ask])
+
+
 @njit_lean
 def _uncross(table: _Table, state: _State, ns: int) -> None:
     """Empty the older of two bests that cross until none do."""
-    while True:
+    while _is_crossed(state):
         bid = state.scalars[_BID]
         ask = state.scalars[_ASK]
-        if bid < 0 or ask >= state.level_tick.shape[0] or state.level_tick[bid] < state.level_tick[ask]:
-            return
         of_bid = state.levels[bid]
         of_ask = state.levels[ask]
         bid_older = of_bid["stamp"] < of_ask["stamp"] or (
@@ -445,7 +443,7 @@ def _end_snapshot(table: _Table, state: _State, ns: int) -> None:
     epoch = table.epochs[state.scalars[_EPOCHS] - 1]
     row = epoch["row"] + 1
     while row_flags(table.rows[row]["word"]) & RESET:
-        level = table.rows[row]["key"]
+        level = int(table.rows[row]["key"])
         if state.levels[level]["qty"] == 0 and epoch["low"] <= state.level_tick[level] <= epoch["high"]:
             _set_level(table, state, ns, level, 0, IMPLIED)
         row += 1
@@ -469,7 +467,7 @@ def _run(
         kind = event["kind"]
         ns = event["local_ns"] if by_arrival else event["exch_ns"]
         if kind == DEPTH or kind == SNAPSHOT:
-            _depth_level(table, state, event, ns, level_of[e], k)
+            _depth_level(table, state, event, ns, int(level_of[e]), k)
             if kind == SNAPSHOT:
                 epoch = table.epochs[scalars[_EPOCHS] - 1]
                 epoch["low"] = min(epoch["low"], event["price_ticks"])
@@ -482,7 +480,7 @@ def _run(
             elif event["qty_lots"] == 0 or 0 < event["seq"] <= scalars[_DEPTH_SEQ]:
                 says = False
             if says:
-                _imply(table, state, event, ns, level_of[e], k)
+                _imply(table, state, event, ns, int(level_of[e]), k)
         elif kind == CLEAR:
             _clear(table, state, ns, k)
         if event["flags"] & LAST:
@@ -491,6 +489,8 @@ def _run(
                 scalars[_DEPTH_SEQ] = max(scalars[_DEPTH_SEQ], event["seq"])
                 if kind == SNAPSHOT:
                     _end_snapshot(table, state, ns)
-            _uncross(table, state, ns)
-            _end_message(table, state)
+            if scalars[_ROWS] > scalars[_MESSAGE]:
+                if _is_crossed(state):
+                    _uncross(table, state, ns)
+                _end_message(table, state)
     scalars[_EVENT] = events.shape[0]

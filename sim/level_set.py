@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lobgym.sim.jit import njit_inline
 
-__all__ = ["first_above", "flip", "last_below", "new_level_set"]
+__all__ = ["first_above", "flip", "highest_bit", "last_below", "new_level_set"]
 
 
 def new_level_set(levels: int) -> NDArray[np.int64]:
@@ -21,11 +21,11 @@ def new_level_set(levels: int) -> NDArray[np.int64]:
 @njit_inline
 def flip(bits: NDArray[np.int64], level: int) -> None:
     """Put a level in, or take it out."""
-    bits[level >> 5] ^= 1 << (level & 31)
+    bits[level >> 5] ^= 1 << (int(level) & 31)
 
 
 @njit_inline
-def _highest_bit(word: int) -> int:
+def highest_bit(word: int) -> int:
     """Number of the highest set bit of a positive word; the code generator knows this loop as one instruction."""
     word &= 0xFFFFFFFF
     bit = -1
@@ -39,13 +39,13 @@ def _highest_bit(word: int) -> int:
 def last_below(bits: NDArray[np.int64], level: int) -> int:
     """The greatest member below `level`, or -1."""
     at = level >> 5
-    word = bits[at] & ((1 << (level & 31)) - 1)
+    word = bits[at] & ((1 << (int(level) & 31)) - 1)
     while word == 0:
         at -= 1
         if at < 0:
             return -1
         word = bits[at]
-    return int((at << 5) + _highest_bit(word))
+    return int((at << 5) + highest_bit(word))
 
 
 @njit_inline
@@ -55,10 +55,10 @@ def first_above(bits: NDArray[np.int64], level: int, end: int) -> int:
     last = bits.shape[0]
     if at >= last:
         return end
-    word = bits[at] & (-1 << ((level + 1) & 31))
+    word = bits[at] & (-1 << (int(level + 1) & 31))
     while word == 0:
         at += 1
         if at >= last:
             return end
         word = bits[at]
-    return int((at << 5) + _highest_bit(word & -word))
+    return int((at << 5) + highest_bit(word & -word))

@@ -16,12 +16,18 @@ from lobgym.sim.records import BBO, BUY, CLEAR, DEPTH, LAST, SNAPSHOT, TRADE
 
 __all__ = ["Levels", "number_levels"]
 
-_SLOTS_AT_FIRST: Final = 1 << 12
-_EMPTY: Final = -1
+_SLOTS_MIN: Final = 1 << 8  # of the hash table; it grows with the levels that it holds
+_SLOTS_AT_FIRST_MAX: Final = 1 << 16
 _LINE: Final = 3  # 2^3 neighbouring prices of a side share a cache line of the table
+_EMPTY: Final = -1
+_ASKS: Final = 1 << 62  # added to an ask's tick, all of which are smaller
+
+# Entries of `of_event` that are no slots.
+_NONE: Final = -1  # the event is about no level
+_PRINT: Final = -2  # the level that it hit is not looked up yet
 
 # Where the counts stand that the first pass makes on the way.
-_AT: Final = 0  # the event to go on with
+_EVENT: Final = 0  # the event to go on with
 _DISTINCT: Final = 1
 _LOTS_MAX: Final = 2
 _PRINTS: Final = 3
@@ -44,108 +50,108 @@ class Levels(NamedTuple):
 
 def number_levels(events: NDArray[np.void]) -> Levels:
     """Number the levels of EVENT_DTYPE[n]."""
+    slots = _SLOTS_MIN
+    while slots < min(len(events) // 4, _SLOTS_AT_FIRST_MAX):
+        slots *= 2
+    keys = np.full(slots, _EMPTY, np.int64)
     of_event = np.empty(len(events), np.int32)
     counts = np.zeros(_COUNTS, np.int64)
-    keys = np.full(_SLOTS_AT_FIRST, _EMPTY, np.int64)
-    ids = np.empty(_SLOTS_AT_FIRST, np.int32)
-    distinct = np.empty(_SLOTS_AT_FIRST // 2, np.int64)
-    while True:
-        _gather(events, keys, ids, distinct, of_event, counts)
-        if counts[_AT] == len(events):
-            break
-        keys, ids = np.full(2 * len(keys), _EMPTY, np.int64), np.empty(2 * len(keys), np.int32)
-        distinct = np.concatenate([distinct, np.empty_like(distinct)])
-        _insert_all(keys, ids, distinct, int(counts[_DISTINCT]))
-    found = distinct[: counts[_DISTINCT]]
-    # A key is tick * 2 + (side is SELL): sorted by side, then tick.
-    order = np.lexsort((found, found & 1))
-    rank = np.empty(len(found), np.int32)
-    rank[order] = np.arange(len(found), dtype=np.int32)
-    _renumber(events, keys, ids, rank, of_event)
-    bids = len(found) - int((found & 1).sum())
+    _gather(events, keys, of_event, counts)
+    while counts[_EVENT] < len(events):
+        old, keys = keys, np.full(2 * len(keys), _EMPTY, np.int64)
+        _move(old, keys, np.empty(len(old), np.int32), of_event[: counts[_EVENT]])
+        _gather(events, keys, of_event, counts)
+    tick = np.sort(keys[keys != _EMPTY])
+    _renumber(events, keys, tick, np.empty(len(keys), np.int32), of_event)
+    bids = int(np.searchsorted(tick, _ASKS))
+    tick[bids:] -= _ASKS
     _, _, lots_max, prints, clears, messages = (int(count) for count in counts)
-    return Levels(found[order] >> 1, bids, of_event, lots_max, prints, clears, messages)
+    return Levels(tick, bids, of_event, lots_max, prints, clears, messages)
+
+
+@njit_inline
+def _key(tick: int, side: int) -> int:
+    """A level as one number; in their order the levels are numbered."""
+    return tick if side == BUY else tick + _ASKS
 
 
 @njit_inline
 def _slot(keys: NDArray[np.int64], key: int) -> int:
-    """Where a key stands, or the empty slot where it belongs. The products fit 64 bits."""
+    """Where a key stands, or the empty slot where it belongs. The product fits 64 bits."""
     line = key >> _LINE
-    mixed = (line & 0x7FFFFFFF) * 0x5BD1E995 + (line >> 31) * 0x1B873593
+    mixed = ((line ^ (line >> 31)) & 0x7FFFFFFF) * 0x5BD1E995 >> 20
     mask = keys.shape[0] - 1
-    slot = (((mixed >> 20) << _LINE) | (key & ((1 << _LINE) - 1))) & mask
+    slot = (mixed << _LINE | (key & ((1 << _LINE) - 1))) & mask
     while keys[slot] != key and keys[slot] != _EMPTY:
         slot = (slot + 1) & mask
     return int(slot)
 
 
-@njit_inline
-def _key(event: np.void, flip: int) -> int:
-    """The level of an event, `flip` 1: the level on the other side."""
-    return event["price_ticks"] << 1 | ((1 if event["side"] == BUY else 0) ^ 1 ^ flip)
-
-
 @njit_lean
 def _gather(
-    events: NDArray[np.void], keys: NDArray[np.int64], ids: NDArray[np.int32], distinct: NDArray[np.int64],
-    of_event: NDArray[np.int32], counts: NDArray[np.int64],
-) -> None:  # fmt: skip
-    """Number levels in order of appearance, and count; stops where the table is half full."""
+    events: NDArray[np.void], keys: NDArray[np.int64], of_event: NDArray[np.int32], counts: NDArray[np.int64]
+) -> None:
+    """Put levels into the table, note their slots, and count; stops where the table is half full."""
     known = counts[_DISTINCT]
     lots_max = counts[_LOTS_MAX]
     prints = counts[_PRINTS]
     clears = counts[_CLEARS]
     messages = counts[_MESSAGES]
-    e = counts[_AT]
-    while e < events.shape[0] and known < distinct.shape[0]:
+    e = counts[_EVENT]
+    while e < events.shape[0] and 2 * known < keys.shape[0]:
         event = events[e]
         kind = event["kind"]
-        messages += event["flags"] & LAST
+        slot = _NONE
         if kind == DEPTH or kind == BBO or kind == SNAPSHOT:
             lots_max = max(lots_max, event["qty_lots"])
-            key = _key(event, 0)
+            key = _key(event["price_ticks"], event["side"])
             slot = _slot(keys, key)
             if keys[slot] == _EMPTY:
                 keys[slot] = key
-                ids[slot] = known
-                distinct[known] = key
                 known += 1
-            of_event[e] = ids[slot]
         elif kind == TRADE:
             lots_max = max(lots_max, event["qty_lots"])
             prints += 1
+            slot = _PRINT
         elif kind == CLEAR:
             clears += 1
+        of_event[e] = slot
+        messages += event["flags"] & LAST
         e += 1
-    counts[_AT] = e
     counts[_DISTINCT] = known
     counts[_LOTS_MAX] = lots_max
     counts[_PRINTS] = prints
     counts[_CLEARS] = clears
     counts[_MESSAGES] = messages
+    counts[_EVENT] = e
 
 
 @njit_lean
-def _insert_all(keys: NDArray[np.int64], ids: NDArray[np.int32], distinct: NDArray[np.int64], count: int) -> None:
-    for k in range(count):
-        slot = _slot(keys, distinct[k])
-        keys[slot] = distinct[k]
-        ids[slot] = k
+def _move(
+    old: NDArray[np.int64], keys: NDArray[np.int64], moved: NDArray[np.int32], of_event: NDArray[np.int32]
+) -> None:
+    """Fill a larger table from a smaller one; `moved` [old slots] is where each slot went."""
+    for slot in range(old.shape[0]):
+        if old[slot] != _EMPTY:
+            moved[slot] = _slot(keys, old[slot])
+            keys[moved[slot]] = old[slot]
+    for e in range(of_event.shape[0]):
+        if of_event[e] >= 0:
+            of_event[e] = moved[of_event[e]]
 
 
 @njit_lean
 def _renumber(
-    events: NDArray[np.void], keys: NDArray[np.int64], ids: NDArray[np.int32], rank: NDArray[np.int32],
+    events: NDArray[np.void], keys: NDArray[np.int64], ordered: NDArray[np.int64], rank: NDArray[np.int32],
     of_event: NDArray[np.int32],
 ) -> None:  # fmt: skip
-    """Numbers in order of appearance become numbers in order of price; prints find the level that they hit."""
-    for e in range(events.shape[0]):
-        event = events[e]
-        kind = event["kind"]
-        if kind == DEPTH or kind == BBO or kind == SNAPSHOT:
-            of_event[e] = rank[of_event[e]]
-        elif kind == TRADE:
-            slot = _slot(keys, _key(event, 1))
-            of_event[e] = rank[ids[slot]] if keys[slot] != _EMPTY else -1
-        else:
-            of_event[e] = -1
+    """Slots become numbers in the order of the keys `ordered`; prints get the level that they hit."""
+    for level in range(ordered.shape[0]):
+        rank[_slot(keys, ordered[level])] = level
+    for e in range(of_event.shape[0]):
+        slot = of_event[e]
+        if slot >= 0:
+            of_event[e] = rank[slot]
+        elif slot == _PRINT:
+            hit = _slot(keys, _key(events[e]["price_ticks"], -events[e]["side"]))
+            of_event[e] = rank[hit] if keys[hit] != _EMPTY else _NONE

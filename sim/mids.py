@@ -74,12 +74,15 @@ def next_stamp(book: BookView, i: int, j: int) -> tuple[int, int, int]:
 
 @njit_lean
 def first_quoted_ns(book: BookView) -> int:
-    """The first stamp after which the book has a bid and an ask; -1 where it never has."""
+    """Stamp of the first message after which the book has a bid and an ask; -1 where it never has."""
     i = 0
     j = 0
-    ns = 0
-    while ns >= 0:
-        ns, i, j = next_stamp(book, i, j)
-        if mid2_of(book, i, j) > 0:
-            return ns
-    return -1
+    while mid2_of(book, i, j) == 0:
+        bid_row = bid_change(book, i + 1)["row"] if i + 1 < book["bid_changes"] else book["size"]
+        ask_row = ask_change(book, j + 1)["row"] if j + 1 < book["ask_changes"] else book["size"]
+        row = min(bid_row, ask_row)
+        if row == book["size"]:
+            return -1
+        i += bid_row == row
+        j += ask_row == row
+    return int(row_ns(book, max(bid_change(book, i)["row"], ask_change(book, j)["row"])))
