@@ -7,7 +7,8 @@ from typing import Any
 
 from lobgym.sim import records as rec
 from tests.sim.reference import Change, Print
-from tests.sim.reference_lane import RefLane, RefOrder
+from tests.sim.reference_lane import RefLane
+from tests.sim.reference_messages import RefOrder
 
 
 class CheckedLane(RefLane):

@@ -24,7 +24,8 @@ from lobgym.sim.tape import Tape
 from tests.sim.checked_lane import CheckedLane
 from tests.sim.oracle import Message, tape_of
 from tests.sim.reference import RefBook, Row, messages_of
-from tests.sim.reference_lane import RefAnswer, RefLane
+from tests.sim.reference_lane import RefLane
+from tests.sim.reference_messages import RefAnswer
 
 MODELS = ("power3", "power", "power2", "log", "log2", "risk_averse", "optimistic")
 MS = 1_000_000

@@ -1,117 +1,38 @@
-"""Sections 2 to 8 of docs/market.md in plain Python: one lane with its latency, orders, queues and account.
+"""Sections 2 to 5 of docs/market.md in plain Python: the clock of one lane, its orders at the exchange, its queues.
 
-Written from that page like `tests/sim/reference.py`, which has the book, and `tests/sim/reference_rules.py`, which
-has the formulas. The numbers in the comments are its sections. `branches` counts which rule was met how often, so
-that a test can tell whether it tried them all.
+Written from that page like `tests/sim/reference.py`, which has the book, `tests/sim/reference_rules.py`, which has
+the formulas, and `tests/sim/reference_account.py`, which has the money. The numbers in the comments are its sections.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass
-from fractions import Fraction
-from math import floor
-from typing import Any, NamedTuple
+from collections import deque
+from typing import Any
 
 from lobgym.sim import records as rec
 from lobgym.sim.instrument import Instrument
 from tests.sim.reference import SIDES, Change, Print, RefBook, Row, messages_of, worse
-from tests.sim.reference_rules import (
-    SECOND,
-    UNIT,
-    RefMoney,
-    after_cancels,
-    fee_rates,
-    latency_model,
-    margin,
-    received_up_to,
-)
+from tests.sim.reference_account import RefAccount
+from tests.sim.reference_messages import RefOrder
+from tests.sim.reference_rules import SECOND, UNIT, after_cancels, margin
 
 NEVER = 1 << 63
 IMMEDIATE = (rec.IOC, rec.FOK, rec.MARKET)
-NO_ANSWER = {
-    rec.REQ_SUBMIT: rec.REJECTED,
-    rec.REQ_CANCEL: rec.CANCEL_REJECTED,
-    rec.REQ_MODIFY: rec.MODIFY_REJECTED,
-}
 
 
-@dataclass
-class RefOrder:
-    id: int
-    side: int
-    tick: int
-    qty: int
-    tif: int
-    reduce_only: bool
-    submit_ns: int
-    leaves: int
-    view_leaves: int
-    filled: int = 0
-    front: int = 0  # in 2^-20 lots
-    printed: int = 0  # lots printed at this price while it stood there, since the level's last change
-    place: int = 0  # when it joined its queue, as a running number
-    state: int = rec.SENT
-    view_state: int = rec.SENT
-    arrive_ns: int = 0
-    cancel_sent: int = 0
-
-
-class RefRequest(NamedTuple):
-    due_ns: int
-    kind: int
-    order: RefOrder
-    tick: int  # of a modify
-    qty: int
-
-
-class RefAnswer(NamedTuple):
-    kind: int
-    order_id: int
-    exch_ns: int
-    due_ns: int
-    tick: int
-    qty: int
-    cash: int
-    fee: int
-    maker: int
-    reason: int
-    side: int
-    leaves: int  # of the order, after it
-
-
-class RefLane:
+class RefLane(RefAccount):
     """One lane. Feed it the same calls as a `Session`; `params` is a `SimParams`."""
 
     def __init__(
         self, events: Any, local_order: Any, instrument: Instrument, params: Any, start_ns: int, seed: int = 0
     ) -> None:
-        self.params, self.money, self.seed = params, RefMoney(instrument), seed
-        self.is_spot = instrument.kind == "spot"
-        maker, taker = params.maker_fee_ppb, params.taker_fee_ppb
-        flat = (0, instrument.maker_fee_ppb if maker is None else maker, instrument.taker_fee_ppb)
-        self.fee_tiers = params.fee_tiers or ((*flat[:2], flat[2] if taker is None else taker),)
-        self.latency = latency_model(params.latency)
+        super().__init__(events, local_order, instrument, params, seed)
         self.lot_unit = float(instrument.lot_size)
-        self.exch, self.local = RefBook(params.print_implied_depth), RefBook(params.print_implied_depth)
-        self.exch_feed, self.local_feed = deque(messages_of(events)), deque(messages_of(events[local_order]))
+        self.exch, self.exch_feed = RefBook(params.print_implied_depth), deque(messages_of(events))
         self.has_marks = any(row.kind == rec.MARK and row.qty > 0 for rows in self.exch_feed for row in rows)
-        self.orders: dict[int, RefOrder] = {}
-        self.requests: deque[RefRequest] = deque()
-        self.answers: deque[RefAnswer] = deque()  # given, not yet seen
-        self.history: list[RefAnswer] = []
-        self.branches: Counter[str] = Counter()
-        self.sent = self.places = self.liquidations = 0
-        self.last_request_ns = self.last_answer_ns = 0
+        self.places = 0
         self.window, self.window_count = -1, 0
         self.avail: dict[tuple[int, int], int] = {}  # levels that this lane took from: what is left of them
-        self.position = self.cash = self.fees = self.funding = self.turnover = 0
-        self.view_position = self.view_cash = self.view_fees = self.view_funding = 0
-        self.two_sided: tuple[int, int] | None = None  # the last bid and ask that it saw together
-        self.halted = False
-        self.mark: int | None = None  # 1e-8 quote units
-        self.exch_bests: tuple[int, int] | None = None  # the exchange's last bid and ask together
-        self.funding_rates: dict[int, int] = {}  # settlement -> rate in 1e-12, of those to come
         self.t_ns = start_ns
         while self.exch_feed and (stamp := self.exch_feed[0][0].exch_ns) <= start_ns:
             for rows in self._take_stamp(stamp):
@@ -122,39 +43,11 @@ class RefLane:
         self.next_second = (start_ns // SECOND + 1) * SECOND
         self._see(start_ns)
 
-    # -- calls --
-
-    def submit(self, side: int, tick: int, qty: int, tif: int = rec.GTC, reduce_only: bool = False) -> int:
-        order = RefOrder(len(self.orders) + 1, side, tick, qty, tif, reduce_only, self.t_ns, qty, qty)
-        self.orders[order.id] = order
-        self._send(rec.REQ_SUBMIT, order, self.params.submit_extra_ns)
-        return order.id
-
-    def cancel(self, order_id: int) -> None:
-        order = self.orders[order_id]
-        if not order.cancel_sent:
-            order.cancel_sent = 1
-            self._send(rec.REQ_CANCEL, order, self.params.cancel_extra_ns)
-
-    def modify(self, order_id: int, tick: int, qty: int) -> None:
-        self._send(rec.REQ_MODIFY, self.orders[order_id], self.params.modify_extra_ns, tick, qty)
-
     def advance(self, t_ns: int) -> None:
         while (now := self._next_moment()) <= t_ns:
             self._moment(now)
         self._see(t_ns)
         self.t_ns = t_ns
-
-    def equity(self) -> int:
-        return self.money.equity(self.cash, self.fees, self.position, self.two_sided) - self.funding
-
-    def view_equity(self) -> int:
-        known = self.money.equity(self.view_cash, self.view_fees, self.view_position, self.two_sided)
-        return known - self.view_funding
-
-    @property
-    def fills(self) -> list[RefAnswer]:
-        return [answer for answer in self.history if answer.kind == rec.FILL]
 
     # -- the clock, section 2 --
 
@@ -195,136 +88,10 @@ class RefLane:
             taken.append(self.exch_feed.popleft())
         return taken
 
-    def _economics(self, rows: list[Row]) -> bool:
-        """Take what is not book from a message; return whether there was a mark price."""
-        marked = False
-        for row in rows:
-            if row.kind == rec.STATUS:
-                self.halted = row.qty != 0
-            elif row.kind == rec.MARK and row.qty > 0:
-                self.mark, marked = row.qty, True
-            elif row.kind == rec.FUNDING and row.seq * 1_000_000 >= row.exch_ns:
-                self.funding_rates[row.seq * 1_000_000] = row.qty
-        return marked
-
     def _end_of_stamp(self) -> None:
         bid, ask = self.exch.best(rec.BUY), self.exch.best(rec.SELL)
         if bid is not None and ask is not None:
             self.exch_bests = bid, ask
-
-    # -- messages in flight, section 2 --
-
-    def _send(self, kind: int, order: RefOrder, extra: int, tick: int = 0, qty: int = 0) -> None:
-        delay = self.latency.entry(self.t_ns, self.seed, self.sent)
-        self.sent += 1
-        if delay < 0:
-            if kind == rec.REQ_SUBMIT:
-                order.state = rec.DONE
-            self._give(NO_ANSWER[kind], order, self.t_ns, rec.LOST, travel=-delay)
-            return
-        due = max(self.t_ns + self.params.entry_ns + delay + extra, self.last_request_ns)
-        self.branches["request queued"] += due > self.t_ns + self.params.entry_ns + delay + extra
-        self.last_request_ns = due
-        self.requests.append(RefRequest(due, kind, order, tick, qty))
-
-    def _give(
-        self, kind: int, order: RefOrder | None, now: int, reason: int = rec.OK, tick: int = 0, qty: int = 0,
-        cash: int = 0, fee: int = 0, maker: int = 0, travel: int | None = None,
-    ) -> None:  # fmt: skip
-        if travel is None:
-            travel = self.params.response_ns + self.latency.response(now, self.seed, len(self.history))
-        due = max(now + travel, self.last_answer_ns)
-        self.branches["answer queued"] += due > now + travel
-        self.branches[f"answer {kind}: {rec.REASON_NAMES[reason]}"] += 1
-        self.last_answer_ns = due
-        if order is None:
-            answer = RefAnswer(kind, 0, now, due, tick, qty, cash, fee, maker, reason, 0, 0)
-        else:
-            place = order.id, now, due, tick, qty, cash, fee, maker, reason, order.side, order.leaves
-            answer = RefAnswer(kind, *place)
-        self.answers.append(answer)
-        self.history.append(answer)
-
-    def _see(self, t_ns: int) -> None:
-        limit = received_up_to(t_ns, self.params.feed_delay_ns, self.params.feed_jitter_ns, self.seed)
-        while self.local_feed and (stamp := self.local_feed[0][0].local_ns) <= limit:
-            self.local.message(self.local_feed.popleft())
-            bid, ask = self.local.best(rec.BUY), self.local.best(rec.SELL)
-            ends = not self.local_feed or self.local_feed[0][0].local_ns > stamp
-            if ends and bid is not None and ask is not None:
-                self.two_sided = bid, ask
-        while self.answers and self.answers[0].due_ns <= t_ns:
-            self._learn(self.answers.popleft())
-
-    def _learn(self, answer: RefAnswer) -> None:
-        if answer.kind == rec.FUNDED:
-            self.view_funding -= answer.cash
-        elif answer.kind == rec.FILL:
-            self.view_position += answer.side * answer.qty
-            self.view_cash += answer.cash
-            self.view_fees += answer.fee
-        order = self.orders.get(answer.order_id)
-        if order is None:
-            return
-        if answer.kind in (rec.ACK, rec.FILL, rec.MODIFIED):
-            order.view_leaves = answer.leaves
-        if answer.kind in (rec.ACK, rec.MODIFIED):
-            order.view_state = rec.LIVE
-        elif answer.kind == rec.CANCEL_REJECTED:
-            order.cancel_sent = 0
-        elif answer.kind in (rec.CANCELLED, rec.EXPIRED, rec.REJECTED) or (
-            answer.kind == rec.FILL and not answer.leaves
-        ):
-            order.view_state = rec.DONE
-
-    # -- the account, sections 6 and 7 --
-
-    def _fill(self, order: RefOrder, tick: int, qty: int, maker: bool, now: int, extra_ppb: int = 0) -> None:
-        cash = self.money.cash(order.side, tick, qty)
-        maker_ppb, taker_ppb = fee_rates(self.fee_tiers, self.params.prior_turnover + self.turnover)
-        self.branches[f"fee tier {(maker_ppb, taker_ppb)}"] += 1
-        fee = self.money.fee(cash, (maker_ppb if maker else taker_ppb) + extra_ppb)
-        self.position += order.side * qty
-        self.cash += cash
-        self.fees += fee
-        self.turnover += abs(cash)
-        order.leaves -= qty
-        order.filled += qty
-        if order.leaves == 0:
-            order.state = rec.DONE
-        reason = rec.OK if order.id else rec.LIQUIDATED
-        self._give(rec.FILL, order, now, reason, tick, qty, cash, fee, int(maker))
-
-    def _price(self) -> Fraction:
-        mid = self.money.mid(self.exch_bests) or 0
-        return Fraction(floor(mid * 10**8) if self.mark is None else self.mark, 10**8)
-
-    def _settle(self, rate: int, now: int) -> None:
-        if self.position == 0 or self.is_spot:
-            return
-        payment = self.money.funding(self.position, self._price(), rate)
-        self.funding += payment
-        self._give(rec.FUNDED, None, now, cash=-payment)
-        self.branches["funding paid" if payment > 0 else "funding received or nothing"] += 1
-
-    def _margin_equity(self) -> int:
-        value = self.money.value(self.position, self._price())
-        return self.params.capital + self.cash - self.fees - self.funding + value
-
-    def _lacks_margin(self, order: RefOrder, leaves: int) -> bool:
-        # 3.4
-        if self.params.capital is None or self.is_spot:
-            return False
-        if order.side * self.position < 0 and leaves <= abs(self.position):
-            self.branches["margin not asked: reduces"] += 1
-            return False
-        most = {side: leaves if side == order.side else 0 for side in SIDES}
-        for other in self.orders.values():
-            if other.state == rec.LIVE and other is not order:
-                most[other.side] += other.leaves
-        lots = max(abs(self.position + most[rec.BUY]), abs(self.position - most[rec.SELL]))
-        need = margin(self.money.notional(lots, self._price()), self.params.margin_tiers, 1)
-        return need > self._margin_equity()
 
     def _check_margin(self, now: int) -> None:
         if self.params.capital is None or not self.params.margin_tiers or self.is_spot or self.position == 0:

@@ -70,7 +70,7 @@ def run_dressed(tape: Tape, seed: int, lots: int, scale_ns: int, steps: int, lan
     tape = dressed(tape, chance, marks, 10, halts, chance.choice((0.02, 0.5)))
     market = Market.compile(tape, chance.random() < 0.8)
     params = random_venue(chance, market, scale_ns, worth_of(tape.instrument, lots, first), seed)
-    note(f"{params}")
+    print(params)
     gap_ns = max(1, (market.end_ns - market.start_ns) // steps)
     return run_script(market, params, seed, lanes, steps, gap_ns, worth=lots)
 
