@@ -67,7 +67,8 @@ def between(xs: Sequence[int], ys: Sequence[int], at: int) -> int:
         return ys[0]
     if k == len(xs):
         return ys[-1]
-    return int(float(ys[k - 1]) + float(at - xs[k - 1]) / float(xs[k] - xs[k - 1]) * float(ys[k] - ys[k - 1]))
+    slope = float(ys[k] - ys[k - 1]) / float(xs[k] - xs[k - 1])
+    return ys[k - 1] + int(slope * float(at - xs[k - 1]))
 
 
 @dataclass

@@ -288,27 +288,30 @@ def test_liquidation() -> None:
 # -- time -----------------------------------------------------------------------------------------------------------
 
 
-def test_requests_and_answers_stay_in_order() -> None:
-    steep = LatencyTable(
-        np.array([START, START + 10, START + 20]), np.array([START + 30, START + 31, START + 32]),
-        np.array([START + 90, START + 61, START + 42]),
-    )  # fmt: skip
-    params = PLAIN.replace(entry_ns=0, response_ns=0, latency=steep)
+def test_requests_stay_in_order() -> None:
+    lane = play(PLAIN.replace(submit_extra_ns=20), [(2, submit(B, 98, 1)), (3, cancel(1))])
+    assert answers(lane) == [ack(1, 98, 1), end(rec.CANCELLED, 1)]
+    assert [a.exch_ns - START for a in lane.history] == [23, 23]
+
+
+def table(*triples: tuple[int, int, int]) -> LatencyTable:
+    request, exch, response = (np.array(column) + START for column in zip(*triples, strict=True))
+    return LatencyTable(request, exch, response)
+
+
+def test_recorded_latencies_and_answers_in_order() -> None:
+    params = PLAIN.replace(entry_ns=0, response_ns=0, latency=table((0, 30, 90), (10, 31, 61), (20, 32, 42)))
     lane = play(params, [(0, submit(B, 98, 1)), (5, submit(B, 98, 1)), (20, submit(B, 98, 1))])
-    # Entry 30, then 30 + (21 - 30) / 2 = 25.5, cut to 25, then 12. Answers 60 at 30, 60 at 30 and 10 at 32.
-    assert [(a.exch_ns - START, a.due_ns - START) for a in lane.history] == [(30, 90), (30, 90), (32, 90)]
+    # Entry 30, then 30 - 4.5 with the 4.5 cut to 4, then 12. Answers take 60, 30 and 10, and none overtakes another.
+    assert [(a.exch_ns - START, a.due_ns - START) for a in lane.history] == [(30, 90), (31, 90), (32, 90)]
 
 
 def test_lost_requests() -> None:
-    table = LatencyTable(
-        np.array([START, START + 10, START + 20]), np.array([START + 3, START + 4, START + 25]),
-        np.array([START + 4, START + 6, START + 26]),
-    )  # fmt: skip
-    params = PLAIN.replace(entry_ns=3, latency=table)
-    lane = play(params, [(10, submit(B, 98, 1)), (15, cancel(1)), (30, submit(B, 98, 1))])
-    # Entry latencies of -6 (lost), -0.5 (cut to 0) and 5, to which 3 are added.
+    params = PLAIN.replace(entry_ns=3, latency=table((0, 3, 4), (10, 4, 6), (20, 34, 35)))
+    lane = play(params, [(10, submit(B, 98, 1)), (13, cancel(1)), (30, submit(B, 98, 1))])
+    # Entry latencies of -6 (lost), 0 and 14, to which 3 are added.
     assert [(a.exch_ns - START, a.due_ns - START) for a in lane.history[:1]] == [(10, 16)]
-    assert [a.exch_ns - START for a in lane.history[1:]] == [18, 38]
+    assert [a.exch_ns - START for a in lane.history[1:]] == [16, 47]
     assert answers(lane) == [
         end(rec.REJECTED, 1, rec.LOST), end(rec.CANCEL_REJECTED, 1, rec.ALREADY_DONE), ack(2, 98, 1),
     ]  # fmt: skip
