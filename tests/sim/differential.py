@@ -160,7 +160,7 @@ def random_venue(chance: Random, market: Market, scale_ns: int, worth: int, numb
         cancel_extra_ns=chance.choice((0, 0, scale_ns)),
         modify_extra_ns=chance.choice((0, 0, 2 * scale_ns)),
         feed_delay_ns=chance.choice((0, 0, scale_ns)),
-        feed_jitter_ns=chance.choice((0, 0, scale_ns)),
+        feed_jitter_ns=chance.choice((0, 0, 40 * scale_ns)),
         maker_fee_ppb=chance.choice((None, -70_001, 0, 333_333)),
         taker_fee_ppb=chance.choice((None, 500_000)),
         fee_tiers=chance.choice((None, tuple(tiers))),
@@ -234,6 +234,8 @@ class Pair:
         if self.session:
             compare_orders(self.session, self.lane, self.reference)
             compare_account(self.session, self.lane, self.reference)
+            local = self.reference.local
+            assert self.session.bests(self.lane) == (local.best(rec.BUY), local.best(rec.SELL))
 
 
 def _price(chance: Random, side: int, bid: int, ask: int) -> int:

@@ -285,6 +285,14 @@ def test_liquidation() -> None:
     assert (lane.position, lane.liquidations) == (0, 3)
 
 
+def test_equity_that_just_suffices_is_left_alone() -> None:
+    # 136 - 1,010 + 920 are 46, which is what 920 need.
+    params = PLAIN.replace(capital=136 * MONEY, margin_tiers=TIERS)
+    for mark, times in ((92 * 10**7, 0), (92 * 10**7 - 1, 1)):
+        lane = play(params, [(1, submit(B, 101, 10, rec.IOC))], [(20, [(rec.MARK, 0, 0, mark, 0)])])
+        assert lane.liquidations == times
+
+
 # -- time -----------------------------------------------------------------------------------------------------------
 
 
