@@ -46,8 +46,12 @@ ANSWER_FIELDS = {
 
 
 def stretched(tape: Tape, unit_ns: int, start_ns: int) -> Tape:
-    """The tape with its stamps counted in `unit_ns` from `start_ns`, for rules that know milliseconds and seconds."""
+    """The tape with its stamps counted in `unit_ns` from `start_ns`, for rules that know milliseconds and seconds.
+
+    Its mark prices, which are none in earnest, become index prices.
+    """
     events = tape.events.copy()
+    events["kind"][events["kind"] == rec.MARK] = rec.INDEX
     first = int(events["exch_ns"][0])
     for name in ("exch_ns", "local_ns"):
         events[name] = start_ns + (events[name] - first) * unit_ns
