@@ -137,7 +137,7 @@ def random_latency(
         return None
     if which == 1:
         entry, response = (
-            sorted(chance.randrange(scale_ns + 1) for _ in range(chance.choice((1, 2, 5)))) for _ in range(2)
+            sorted(chance.randrange(scale_ns + 1) for _ in range(chance.choice((2, 3, 5)))) for _ in range(2)
         )
         return LatencyQuantiles(np.array(entry), np.array((response + entry)[: len(entry)]))
     count = chance.randrange(1, 12)

@@ -86,8 +86,6 @@ class Quantiles:
 
 
 def quantile(values: Sequence[int], u: int) -> int:
-    if len(values) == 1:
-        return values[0]
     k = ((u >> 32) * (len(values) - 1)) >> 32
     part = (u & 0xFFFFFFFF) >> 16
     return values[k] + (((values[k + 1] - values[k]) * part) >> 16)

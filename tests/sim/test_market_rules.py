@@ -326,7 +326,7 @@ def test_lost_requests() -> None:
 
 
 def test_quantiles_lie_between_their_ends() -> None:
-    params = PLAIN.replace(latency=LatencyQuantiles(np.array([100, 200, 1000]), np.array([7])))
+    params = PLAIN.replace(latency=LatencyQuantiles(np.array([100, 200, 1000]), np.array([7, 7])))
     lane = play(params, [(10_000 * k, submit(B, 98, 1)) for k in range(1, 60)])
     waits = [order.arrive_ns - order.submit_ns - 1 for order in lane.orders.values()]
     assert 100 <= min(waits) < 150 < 500 < max(waits) <= 1000

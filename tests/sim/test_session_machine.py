@@ -157,7 +157,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def read_log(self) -> None:
         fresh = self.session.drain_log()
-        for row in fresh[fresh["kind"] > 0]:
+        for row in fresh[(fresh["kind"] >= rec.ACK) & (fresh["kind"] <= rec.FUNDED)]:
             self.log.append(row)
             order_id, kind = int(row["order_id"]), int(row["kind"])
             assert row["ns"] <= self.session.t_ns()
