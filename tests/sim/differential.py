@@ -33,8 +33,8 @@ SELF_TRADE = ("expire_maker", "expire_taker", "expire_both", "none")
 ROOMY = {"max_orders": 256, "max_requests": 1024, "max_responses": 4096, "max_spent": 4096}
 TIFS = (rec.GTC, rec.GTC, rec.GTC, rec.GTX, rec.GTX, rec.IOC, rec.FOK, rec.FOK, rec.MARKET)
 
-ORDER_FIELDS = ("side", "tick", "qty", "tif", "reduce_only", "state", "view_state", "submit_ns", "cancel_sent")
-LIVE_FIELDS = ("leaves", "front", "view_leaves", "arrive_ns")
+ORDER_FIELDS = ("side", "tif", "reduce_only", "state", "view_state", "submit_ns")
+LIVE_FIELDS = ("tick", "qty", "leaves", "front", "view_leaves", "arrive_ns")
 # Fields of the log, and what the reference calls them.
 ANSWER_FIELDS = {
     "kind": "kind", "order_id": "order_id", "ns": "exch_ns", "seen_ns": "due_ns", "tick": "tick", "qty": "qty",
@@ -139,7 +139,7 @@ def random_latency(
         entry, response = (
             sorted(chance.randrange(scale_ns + 1) for _ in range(chance.choice((2, 3, 5)))) for _ in range(2)
         )
-        return LatencyQuantiles(np.array(entry), np.array((response + entry)[: len(entry)]))
+        return LatencyQuantiles(np.array(entry), np.array(sorted((response + entry)[: len(entry)])))
     count = chance.randrange(1, 12)
     step = max(4 * scale_ns + 2, span_ns // count)
     request = [start_ns + k * step + chance.randrange(scale_ns + 1) for k in range(count)]
@@ -259,6 +259,7 @@ def compare_orders(session: Session, lane: int, reference: RefLane) -> None:
             continue
         for name in (*ORDER_FIELDS, *(LIVE_FIELDS if order.state == rec.LIVE else ())):
             assert got[name] == getattr(order, name), f"{name} of {order}, got {got}"
+        assert order.view_state == rec.DONE or got["cancel_sent"] == order.cancel_sent, f"{order}, got {got}"
     assert not known
 
 
