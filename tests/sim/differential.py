@@ -48,13 +48,15 @@ ANSWER_FIELDS = {
 def stretched(tape: Tape, unit_ns: int, start_ns: int) -> Tape:
     """The tape with its stamps counted in `unit_ns` from `start_ns`, for rules that know milliseconds and seconds.
 
-    Its mark prices, which are none in earnest, become index prices.
+    Its mark prices, which are none in earnest, become index prices. The first message, which has a bid and an ask,
+    comes a unit earlier, so that it was seen before whatever follows at its stamp.
     """
     events = tape.events.copy()
     events["kind"][events["kind"] == rec.MARK] = rec.INDEX
     first = int(events["exch_ns"][0])
     for name in ("exch_ns", "local_ns"):
         events[name] = start_ns + (events[name] - first) * unit_ns
+        events[name][: len(messages_of(tape.events)[0])] -= unit_ns
     return Tape(events, tape.instrument)
 
 
@@ -139,13 +141,13 @@ def random_latency(
         entry, response = (
             sorted(chance.randrange(scale_ns + 1) for _ in range(chance.choice((2, 3, 5)))) for _ in range(2)
         )
-        return LatencyQuantiles(np.array(entry), np.array(sorted((response + entry)[: len(entry)])))
+        return LatencyQuantiles(tuple(entry), tuple(sorted((response + entry)[: len(entry)])))
     count = chance.randrange(1, 12)
     step = max(4 * scale_ns + 2, span_ns // count)
     request = [start_ns + k * step + chance.randrange(scale_ns + 1) for k in range(count)]
     exch = [at + chance.choice((-1, 1, 1, 1)) * chance.randrange(1, scale_ns + 2) for at in request]
     response_ns = [at + chance.randrange(scale_ns + 1) for at in exch]
-    return LatencyTable(np.array(request), np.array(exch), np.array(response_ns))
+    return LatencyTable(tuple(request), tuple(exch), tuple(response_ns))
 
 
 def random_venue(chance: Random, market: Market, scale_ns: int, worth: int, number: int) -> SimParams:

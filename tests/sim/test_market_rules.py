@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 
 from lobgym.sim import records as rec
@@ -317,7 +316,7 @@ def test_requests_stay_in_order() -> None:
 
 
 def table(*triples: tuple[int, int, int]) -> LatencyTable:
-    request, exch, response = (np.array(column) + START for column in zip(*triples, strict=True))
+    request, exch, response = (tuple(START + at for at in column) for column in zip(*triples, strict=True))
     return LatencyTable(request, exch, response)
 
 
@@ -340,7 +339,7 @@ def test_lost_requests() -> None:
 
 
 def test_quantiles_lie_between_their_ends() -> None:
-    params = PLAIN.replace(latency=LatencyQuantiles(np.array([100, 200, 1000]), np.array([7, 7])))
+    params = PLAIN.replace(latency=LatencyQuantiles((100, 200, 1000), (7, 7)))
     lane = play(params, [(10_000 * k, submit(B, 98, 1)) for k in range(1, 60)])
     waits = [order.arrive_ns - order.submit_ns - 1 for order in lane.orders.values()]
     assert 100 <= min(waits) < 150 < 500 < max(waits) <= 1000
