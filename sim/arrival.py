@@ -11,6 +11,7 @@ from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.calls import call_mark_rivals, call_submit_arrives, call_sync_front, entry
 from lobgym.sim.front import next_at_price
 from lobgym.sim.jit import njit_inner, njit_leaf
+from lobgym.sim.margin import lacks_margin
 from lobgym.sim.matching import end_order, next_resting, rebound, sync_lists, takeable, walk
 from lobgym.sim.records import (
     ACK,
@@ -24,7 +25,9 @@ from lobgym.sim.records import (
     FOK,
     GTC,
     GTX,
+    HALTED,
     LIVE,
+    MARGIN,
     MARKET,
     MODIFIED,
     MODIFY_REJECTED,
@@ -41,6 +44,7 @@ from lobgym.sim.records import (
     UNKNOWN_LEVEL,
     WOULD_TAKE,
 )
+from lobgym.sim.timeline import is_halted
 from lobgym.sim.view import ask_tick, best_ask, best_bid, bid_tick, is_known
 from lobgym.sim.world import World, exch_of, lane_at, order_at, response_at
 
@@ -69,6 +73,8 @@ def _refused_at_the_door(w: World, i: int, ns: int) -> int:
         lane["rate_count"] += 1
         if lane["rate_count"] > w["rate_limit"]:
             return RATE_LIMIT
+    if w["status_count"] > 0 and is_halted(w, ns):
+        return HALTED
     return OK
 
 
@@ -139,7 +145,7 @@ def _fills_at_once(w: World, i: int, slot: int, cursor: int) -> bool:
 def _price_band(w: World, opposite: int, side: int) -> int:
     """Limit of a market order: as far from the opposite best as the venue lets it walk."""
     width = opposite // _PPM * w["market_band_ppm"] + opposite % _PPM * w["market_band_ppm"] // _PPM
-    return max(1, opposite + side * width)
+    return int(max(1, opposite + side * width))
 
 
 @njit_leaf
@@ -230,6 +236,8 @@ def _submit_with_checks(w: World, i: int, slot: int, ns: int, cursor: int) -> in
             reason = REDUCE_ONLY
         order["qty"] = min(order["qty"], reducible)
         order["leaves"] = order["qty"]
+    if reason == OK and lacks_margin(w, i, order["side"], order["leaves"], 0, ns, cursor):
+        reason = MARGIN
     if reason != OK:
         _reject(w, i, slot, REJECTED, ns, reason)
         return 0
@@ -255,7 +263,7 @@ def submit_arrives(w: World, i: int, slot: int, ns: int, cursor: int) -> None:
         clear = tick > bid and tick > lane["bid_high"]
     inside = bid < tick < ask and bid != NO_BID and ask != NO_ASK
     known = inside or lane["known_low"] <= tick <= lane["known_high"]
-    if order["tif"] <= GTX and clear and known and w["rate_limit"] == 0 and not order["reduce_only"]:
+    if order["tif"] <= GTX and clear and known and not w["gated"] and not order["reduce_only"]:
         _rest(w, i, slot, cursor, False)
         give_answer(w, i, slot, side, ACK, ns, tick, order["leaves"], 0, 0, 0, 0)
         return
@@ -296,6 +304,8 @@ def modify_arrives(w: World, i: int, slot: int, ns: int, cursor: int, tick: int,
             reason = REDUCE_ONLY
         qty -= leaves - min(leaves, reducible)
         leaves = min(leaves, reducible)
+    if reason == OK and lacks_margin(w, i, side, leaves, order["leaves"], ns, cursor):
+        reason = MARGIN
     opposite = best_ask(exch_of(w), cursor) if side == BUY else best_bid(exch_of(w), cursor)
     reaches = opposite != NO_ASK and opposite != NO_BID and side * tick >= side * opposite
     if reason == OK and not reaches and not is_known(exch_of(w), side, tick, cursor):

@@ -24,6 +24,7 @@ __all__ = [
     "call_on_best",
     "call_on_print",
     "call_scan_rows",
+    "call_settle",
     "call_submit",
     "call_submit_arrives",
     "call_sync_front",
@@ -66,6 +67,7 @@ call_on_best = _call("on_best")
 call_scan_rows = _call("scan_rows")
 call_submit_arrives = _call("submit_arrives")
 call_modify_arrives = _call("modify_arrives")
+call_settle = _call("settle")
 call_sync_front = _call("sync_front")
 call_mark_rivals = _call("mark_rivals")
 call_answer = _call("answer")

@@ -1,7 +1,7 @@
 """The clock of a lane: requests travel to the exchange, rows and requests are applied in order, answers travel back.
 
 Everything stamped at or before the target time is processed in one total order: by stamp, and where stamps are
-equal the exchange's data before the orders that arrive with it. What a lane knows (`view_*`, its local cursor) only
+equal the exchange's data, then what its calendar says, then the orders that arrive with it. What a lane knows (`view_*`, its local cursor) only
 ever comes from rows and answers that have reached it.
 
 These functions are what a compiled strategy calls; `Session` is their plain Python face.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lobgym.sim.answers import write_log
 from lobgym.sim.arrival import cancel_arrives, submit_arrives
 from lobgym.sim.book import NO_ASK, NO_BID
-from lobgym.sim.calls import call_advance, call_modify_arrives, call_sync_front, entry
+from lobgym.sim.calls import call_advance, call_modify_arrives, call_settle, call_sync_front, entry
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.latency import MODEL_NONE, feed_jitter, modelled_entry
 from lobgym.sim.matching import apply_rows, raise_fee_tier
@@ -46,6 +46,7 @@ from lobgym.sim.records import (
     SENT_MODIFY,
     SENT_SUBMIT,
 )
+from lobgym.sim.settlement import schedule
 from lobgym.sim.view import cursor_at, row_ns, seek_forward
 from lobgym.sim.world import World, exch_of, lane_at, local_of, order_at, request_at, response_at, restore_defaults
 
@@ -92,7 +93,7 @@ def reset_lane(
     lane["ask_low"] = NO_ASK
     lane["list_cursor"] = -(1 << 40)  # far away: the first use looks its places up
     lane["known_until"] = -1
-    lane["check_ns"] = _FOREVER
+    schedule(w, i, t_ns)
     lane["fee_tier_at"] = MONEY_MAX
     if w["fee_tier_count"] > 0:
         raise_fee_tier(w, i)
@@ -365,12 +366,18 @@ def advance(w: World, i: int, t_ns: int) -> int:
     cursor = lane["exch_cursor"]
     while lane["error"] == 0:
         due = request_at(w, i, lane["request_head"])["due_ns"] if lane["request_count"] > 0 else _FOREVER
-        end = seek_forward(exch, cursor, min(due, t_ns))
+        check = lane["check_ns"]
+        end = seek_forward(exch, cursor, min(due, t_ns, check))
         if lane["live_orders"] > 0:
             apply_rows(w, i, cursor, end)
         cursor = end
         lane["exch_cursor"] = end
-        if due > t_ns or lane["error"] != 0:
+        if lane["error"] != 0:
+            break
+        if check <= due and check <= t_ns:
+            call_settle(w, i, check, end)
+            continue
+        if due > t_ns:
             break
         request = request_at(w, i, lane["request_head"])
         lane["request_head"] += 1

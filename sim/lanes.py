@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim.calls import entry_addresses
+from lobgym.sim.instrument import Instrument
 from lobgym.sim.latency import latency_model
 from lobgym.sim.memory import address_of
 from lobgym.sim.params import PROFILES, SELF_TRADE_MODES, SimParams
 from lobgym.sim.records import LANE_DTYPE, LOG_DTYPE, ORDER_DTYPE, REQUEST_DTYPE, RESPONSE_DTYPE, SPENT_DTYPE
+from lobgym.sim.tiers import margin_rows
+from lobgym.sim.timeline import bind_timeline
 from lobgym.sim.world import WORLD_DTYPE
 
 if TYPE_CHECKING:
@@ -57,8 +60,11 @@ def make_world(
     made = market.instrument
     econ = market.economics()
     model, entry, response = latency_model(params.latency)
-    fee_tiers = np.array(params.fee_tiers or (), np.int64).reshape(-1, 3)
-    margin_tiers = np.array(params.margin_tiers or (), np.int64).reshape(-1, 3)
+    fee_tiers = _fee_table(made, params)
+    margin = params.capital is not None and made.kind != "spot"
+    margin_tiers = made.margin_table() if params.margin_tiers is None else margin_rows(params.margin_tiers)
+    stamped, calendar = bind_timeline(market.timeline, made.kind != "spot", margin and len(margin_tiers) > 0)
+    fee = params.liquidation_fee_ppb
     values: dict[str, Any] = {
         "exch": address_of(market.exch_view),
         "local": address_of(market.local_view),
@@ -88,9 +94,13 @@ def make_world(
         "fee_tiers": address_of(fee_tiers),
         "fee_tier_count": len(fee_tiers),
         "prior_turnover": params.prior_turnover,
+        "margin": int(margin),
         "margin_tiers": address_of(margin_tiers),
         "margin_tier_count": len(margin_tiers),
-        "liquidation_fee_ppb": params.liquidation_fee_ppb,
+        "liquidation_fee_ppb": made.liquidation_fee if fee is None else fee,
+        "stamped": address_of(stamped),
+        **calendar,
+        "gated": int(params.rate_limit > 0 or margin or calendar["status_count"] > 0),
         **econ._asdict(),
         "lot_units": float(made.lot_size),
     }
@@ -99,4 +109,11 @@ def make_world(
         world[name] = value
     for name, address in entry_addresses().items():
         world[f"fn_{name}"] = address
-    return world, (market, lanes, defaults, entry, response, fee_tiers, margin_tiers)
+    return world, (market, lanes, defaults, entry, response, fee_tiers, margin_tiers, stamped)
+
+
+def _fee_table(instrument: Instrument, params: SimParams) -> NDArray[np.int64]:
+    """int64[K, 3]; K = 0 where a lane's two fees hold throughout."""
+    if params.fee_tiers is None and params.maker_fee_ppb is None and params.taker_fee_ppb is None:
+        return instrument.fee_table() if instrument.fee_tiers else np.zeros((0, 3), np.int64)
+    return np.array(params.fee_tiers or (), np.int64).reshape(-1, 3)

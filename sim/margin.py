@@ -1,7 +1,7 @@
-"""Margin: how much equity a position of some size needs, and when it is no longer enough.
+"""Margin: what a position is worth to the venue, how much equity it needs, and whether an order may add to it.
 
 Rates grow with the size in brackets. Margin is piecewise linear and continuous: a larger rate is asked for only from
-the part of the notional that lies in its bracket. Tables are `Instrument.margin_table`; amounts are money.
+the part of the notional that lies in its bracket. The world's table is one of `lobgym.sim.tiers`; amounts are money.
 """
 
 from __future__ import annotations
@@ -9,18 +9,24 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lobgym.sim.jit import njit_inline
+from lobgym.sim.jit import njit_inline, njit_inner, njit_lean
+from lobgym.sim.memory import column
+from lobgym.sim.mids import last_quoted_mid2
+from lobgym.sim.money import OVERFLOW, mark_of_mid, notional_at_mark, value_at_mark
+from lobgym.sim.records import BUY, ERR_LEDGER
+from lobgym.sim.timeline import mark_at
+from lobgym.sim.world import WORLD_DTYPE, World, econ_of, exch_of, lane_at
 
-__all__ = ["fee_ppb", "initial_margin", "liquidatable", "maintenance_margin", "tier_margin"]
+__all__ = ["equity_at", "initial_margin", "lacks_margin", "maintenance_margin", "mark_price", "tier_margin"]
 
 _PPM: Final = 1_000_000
-_FROM: Final = 0  # columns of a margin table and of a fee table
+_COLUMNS: Final = 7  # of a margin table
+_FROM: Final = 0
 _INITIAL: Final = 1
 _MAINTENANCE: Final = 4
-_MAKER: Final = 1
-_TAKER: Final = 2
+
+_tiers = column(WORLD_DTYPE, "margin_tiers", np.int64)
 
 
 @njit_inline
@@ -31,38 +37,68 @@ def tier_margin(notional: int, ppm: int, deduction: int, millionths: int) -> int
     return int(whole * ppm - deduction + -((millionths - rest * ppm) // _PPM))
 
 
-@njit_inline
-def _margin(notional: int, tiers: NDArray[np.int64], column: int) -> int:
-    if tiers.shape[0] == 0:
+@njit_inner
+def _margin(w: World, notional: int, rate: int) -> int:
+    row = w["margin_tier_count"] - 1
+    if row < 0:
         return 0
-    row = tiers.shape[0] - 1
-    while row > 0 and tiers[row, _FROM] > notional:
+    while row > 0 and _tiers(w, row * _COLUMNS + _FROM) > notional:
         row -= 1
-    return tier_margin(notional, tiers[row, column], tiers[row, column + 1], tiers[row, column + 2])
+    at = row * _COLUMNS + rate
+    return tier_margin(notional, _tiers(w, at), _tiers(w, at + 1), _tiers(w, at + 2))
 
 
-@njit_inline
-def initial_margin(notional: int, tiers: NDArray[np.int64]) -> int:
+@njit_lean
+def initial_margin(w: World, notional: int) -> int:
     """Equity that opening up to a notional (at least 0, at most 2^62) asks for, rounded up; 0 without tiers."""
-    return _margin(notional, tiers, _INITIAL)
+    return _margin(w, notional, _INITIAL)
 
 
-@njit_inline
-def maintenance_margin(notional: int, tiers: NDArray[np.int64]) -> int:
+@njit_lean
+def maintenance_margin(w: World, notional: int) -> int:
     """Equity below which a position of that notional (at least 0, at most 2^62) is closed, rounded up."""
-    return _margin(notional, tiers, _MAINTENANCE)
+    return _margin(w, notional, _MAINTENANCE)
 
 
-@njit_inline
-def liquidatable(equity: int, notional: int, tiers: NDArray[np.int64]) -> bool:
-    """Whether a position's equity has fallen below its maintenance margin. Never without a position or tiers."""
-    return tiers.shape[0] > 0 and notional > 0 and equity < maintenance_margin(notional, tiers)
+# -- of a lane ---------------------------------------------------------------------------------------------------------
 
 
-@njit_inline
-def fee_ppb(turnover: int, maker: int, tiers: NDArray[np.int64]) -> int:
-    """Maker (1) or taker (0) fee after `turnover` money, in parts per billion; `tiers` is `Instrument.fee_table`."""
-    row = tiers.shape[0] - 1
-    while row > 0 and tiers[row, _FROM] > turnover:
-        row -= 1
-    return int(tiers[row, _MAKER] if maker else tiers[row, _TAKER])
+@njit_inner
+def mark_price(w: World, ns: int, cursor: int) -> int:
+    """Mark price in 1e-8 quote units at `ns`: the tape's; before its first one, the last mid at an exchange cursor."""
+    mark = mark_at(w, ns)
+    if mark == 0:
+        mark = mark_of_mid(econ_of(w), last_quoted_mid2(exch_of(w), cursor, 0))
+    return int(mark)
+
+
+@njit_inner
+def equity_at(w: World, i: int, mark_1e8: int) -> int:
+    """What lane `i` owns at the exchange, its capital included; a value that fits no ledger is an error of the lane."""
+    lane = lane_at(w, i)
+    value = value_at_mark(econ_of(w), lane["position"], mark_1e8)
+    if value == OVERFLOW:
+        lane["error"] = ERR_LEDGER
+        return 0
+    return int(lane["capital"] + lane["cash"] - lane["fees"] - lane["funding"] + value)
+
+
+@njit_inner
+def lacks_margin(
+    w: World, i: int, side: int, leaves: int, replaced: int, ns: int,
+    cursor: int,
+) -> bool:  # fmt: skip
+    """Whether lane `i` has too little equity for an order of `leaves` lots more on `side`, were everything to fill.
+
+    Args:
+        replaced: lots of resting orders of that side that the order stands in for (those of a modified order).
+    """
+    lane = lane_at(w, i)
+    position = lane["position"]
+    if not w["margin"] or (side * position < 0 and leaves <= abs(position)):
+        return False
+    bids = lane["open_bid"] + (leaves - replaced if side == BUY else 0)
+    asks = lane["open_ask"] + (0 if side == BUY else leaves - replaced)
+    mark = mark_price(w, ns, cursor)
+    notional = notional_at_mark(econ_of(w), max(abs(position + bids), abs(position - asks)), mark)
+    return bool(initial_margin(w, notional) > equity_at(w, i, mark))

@@ -17,6 +17,7 @@ from lobgym.sim.mids import first_quoted_ns
 from lobgym.sim.money import Economics, economics_of
 from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.tape import Tape
+from lobgym.sim.timeline import Timeline, compile_timeline
 from lobgym.sim.view import make_view
 
 __all__ = ["Market"]
@@ -34,6 +35,7 @@ class Market:
         start_ns, end_ns: first time at which both books have a bid and an ask; last receive stamp.
         digest: SHA-256 over the tape's digest and the switch.
         exch_view, local_view: VIEW_DTYPE[1] of the two books, what kernels take.
+        timeline: mark prices, funding settlements and halts.
     """
 
     tape: Tape
@@ -45,10 +47,12 @@ class Market:
     digest: str
     exch_view: NDArray[Any] = field(init=False, repr=False)
     local_view: NDArray[Any] = field(init=False, repr=False)
+    timeline: Timeline = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "exch_view", make_view(self.exch))
         object.__setattr__(self, "local_view", make_view(self.local))
+        object.__setattr__(self, "timeline", compile_timeline(self.tape))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Compiled anew where it is unpickled: views hold addresses, which no other process has."""

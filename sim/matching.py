@@ -18,7 +18,7 @@ from lobgym.sim.answers import answer, answer_order
 from lobgym.sim.book import MESSAGE_END, NO_ASK, NO_BID, ROW_LEVEL, ROW_PRINT, row_flags, row_kind, row_side
 from lobgym.sim.calls import call_on_best, call_on_print, call_scan_rows, call_sync_front, entry
 from lobgym.sim.jit import njit_inner, njit_leaf
-from lobgym.sim.money import MONEY_MAX, cash_of, fee_of, fits
+from lobgym.sim.money import MONEY_MAX, cash_of, entry_after, fee_of, fits, realised_of
 from lobgym.sim.queue import after_print, available
 from lobgym.sim.records import BUY, DONE, ERR_LEDGER, EXPIRED, FILL, LIVE, REDUCE_ONLY, SELL
 from lobgym.sim.spent import left_of, spend
@@ -46,6 +46,7 @@ from lobgym.sim.world import World, econ_of, exch_of, fee_tier, lane_at, order_a
 
 __all__ = [
     "apply_rows",
+    "book_trade",
     "end_order",
     "fill",
     "next_resting",
@@ -105,6 +106,38 @@ def _reducible(w: World, i: int, slot: int) -> int:
     return int(max(0, -int(order["side"]) * lane_at(w, i)["position"]))
 
 
+@njit_leaf
+def book_trade(
+    w: World, i: int, side: int, tick: int, qty: int, maker: int, extra_ppb: int
+) -> tuple[int, int]:  # fmt: skip
+    """Enter a trade into a lane's account, at its fee plus `extra_ppb`; returns the cash it moved and its fee.
+
+    One that the ledger cannot hold is an error of the lane.
+    """
+    lane = lane_at(w, i)
+    econ = econ_of(w)
+    if not fits(econ, tick, qty):
+        lane["error"] = ERR_LEDGER
+        return 0, 0
+    if lane["turnover"] >= lane["fee_tier_at"]:
+        raise_fee_tier(w, i)
+    cash = cash_of(econ, side, tick, qty)
+    fee = fee_of(cash, (lane["maker_fee_ppb"] if maker else lane["taker_fee_ppb"]) + extra_ppb)
+    lane["open_cost"] = entry_after(lane["position"], lane["open_cost"], side, qty, cash)
+    lane["position"] += side * qty
+    lane["cash"] += cash
+    lane["realised"] = realised_of(lane["cash"], lane["open_cost"])
+    lane["fees"] += fee
+    lane["fills"] += 1
+    lane["maker_fills"] += maker
+    lane["filled_lots"] += qty
+    lane["turnover"] += abs(cash)
+    # The margin of eight leaves room for the price to move before the position's value would not fit.
+    if abs(lane["cash"]) > MONEY_MAX or lane["turnover"] > MONEY_MAX or not fits(econ, tick, 8 * abs(lane["position"])):
+        lane["error"] = ERR_LEDGER
+    return cash, fee
+
+
 @njit_inner
 def fill(
     w: World, i: int, slot: int, exch_ns: int, tick: int, qty: int, maker: int
@@ -121,28 +154,13 @@ def fill(
             end_order(w, i, slot)
             answer_order(w, i, slot, EXPIRED, exch_ns, REDUCE_ONLY)
             return 0
-    econ = econ_of(w)
-    if not fits(econ, tick, qty):
-        lane["error"] = ERR_LEDGER
-        return 0
-    if lane["turnover"] >= lane["fee_tier_at"]:
-        raise_fee_tier(w, i)
     side = int(order["side"])
-    cash = cash_of(econ, side, tick, qty)
-    fee = fee_of(cash, lane["maker_fee_ppb"] if maker else lane["taker_fee_ppb"])
+    cash, fee = book_trade(w, i, side, tick, qty, maker, 0)
+    if lane["error"] != 0:
+        return 0
     if order["leaves"] == order["qty"]:
         lane["filled_orders"] += 1
         lane["first_fill_wait_ns"] += exch_ns - order["arrive_ns"]
-    lane["position"] += side * qty
-    lane["cash"] += cash
-    lane["fees"] += fee
-    lane["fills"] += 1
-    lane["maker_fills"] += maker
-    lane["filled_lots"] += qty
-    lane["turnover"] += abs(cash)
-    # The margin of eight leaves room for the price to move before the position's value would not fit.
-    if abs(lane["cash"]) > MONEY_MAX or lane["turnover"] > MONEY_MAX or not fits(econ, tick, 8 * abs(lane["position"])):
-        lane["error"] = ERR_LEDGER
     if order["state"] == LIVE:
         if side == BUY:
             lane["open_bid"] -= qty

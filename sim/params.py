@@ -42,7 +42,7 @@ class SimParams:
         maker_fee_ppb, taker_fee_ppb: fee in parts per billion of the notional, a rebate if negative; None takes
             the instrument's.
         fee_tiers: (turnover from which it holds in money units, maker ppb, taker ppb), ascending; None has the two
-            fees above hold throughout.
+            fees above hold throughout; where they are None too, the instrument's tiers, if it has any.
         prior_turnover: turnover before the run, money units; counts towards the tiers.
         queue: how much of what was cancelled at an own order's level stood before it (`lobgym.sim.queue`).
         queue_power: the exponent n of the power models; 1, 2 or 3.
@@ -55,7 +55,8 @@ class SimParams:
         capital: money units that the account starts with; needed for margin and liquidation, None has neither.
         margin_tiers: (position value from which it holds in money units, initial ppm, maintenance ppm), ascending
             from 0; None takes the instrument's.
-        liquidation_fee_ppb: charged on top of the taker fee when the venue closes a position.
+        liquidation_fee_ppb: charged on top of the taker fee when the venue closes a position; None takes the
+            instrument's.
         max_orders, max_requests, max_responses, max_spent: sizes of a lane's bounded tables.
 
     Raises:
@@ -84,7 +85,7 @@ class SimParams:
     market_band_ppm: int = 50_000
     capital: int | None = None
     margin_tiers: tuple[tuple[int, int, int], ...] | None = None
-    liquidation_fee_ppb: int = 0
+    liquidation_fee_ppb: int | None = None
     max_orders: int = 64
     max_requests: int = 256
     max_responses: int = 512
@@ -109,7 +110,8 @@ class SimParams:
         _within("market_band_ppm", self.market_band_ppm, 0, _PPM)
         if self.capital is not None:
             _within("capital", self.capital, 0, _MONEY_MAX // 4)
-        _within("liquidation_fee_ppb", self.liquidation_fee_ppb, 0, _FEE_PPB_MAX)
+        if self.liquidation_fee_ppb is not None:
+            _within("liquidation_fee_ppb", self.liquidation_fee_ppb, 0, _FEE_PPB_MAX)
         for name in ("max_orders", "max_requests", "max_responses", "max_spent"):
             _within(name, getattr(self, name), 1, _TABLE_MAX)
         _fee_tiers(self.fee_tiers)

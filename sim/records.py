@@ -274,8 +274,7 @@ LANE_DTYPE: Final = np.dtype(
         ("known_high", np.int64),
         ("known_until", np.int64),
         # the venue's own calendar (`lobgym.sim.timeline`)
-        ("check_ns", np.int64),  # the next stamp at which something is due
-        ("check_at", np.int64),
+        ("check_ns", np.int64),  # the next stamp at which something is due to the account
         # parameters, per lane so that domain randomisation costs nothing
         ("seed", np.uint64),
         ("entry_ns", np.int64),  # lane -> exchange
@@ -316,7 +315,7 @@ LANE_DTYPE: Final = np.dtype(
         ("first_fill_wait_ns", np.int64),  # sum over those orders of first fill - arrival
         ("turnover", np.int64),  # sum of |cash|
         ("liquidations", np.int64),
-        ("deficit", np.int64),  # money owed beyond the capital when the venue had closed the position
+        ("deficit", np.int64),  # the most money owed beyond the capital when the venue had closed the position
     ],
     align=True,
 )

@@ -87,8 +87,9 @@ _VARIED: Final = {
 class Account:
     """A lane's account: integers in lots and in the instrument's money unit.
 
-    `equity` = cash - fees - funding + position at the last two-sided local mid, with the exchange's figures; the
-    `view_` ones are what the lane itself knows.
+    `equity` = cash - fees - funding + position at the last two-sided local mid, with the exchange's figures, and without
+    the capital; the `view_` ones are what the lane itself knows. `realised` is the profit of closed lots by average
+    entry price, fees and funding not included; `liquidations` counts the checks that found too little margin.
     """
 
     position_lots: int
@@ -101,6 +102,8 @@ class Account:
     view_fees: int
     view_funding: int
     view_equity: int
+    realised: int
+    liquidations: int
 
 
 @dataclass(frozen=True)
@@ -330,7 +333,8 @@ class Session:
         equity = cash - fees - funding + int(mark_value(self.econ, position, mid2))
         view_equity = seen_cash - seen_fees - seen_funding + int(mark_value(self.econ, seen, mid2))
         return Account(
-            position, cash, fees, funding, equity, seen, seen_cash, seen_fees, seen_funding, view_equity
+            position, cash, fees, funding, equity, seen, seen_cash, seen_fees, seen_funding, view_equity,
+            int(row["realised"]), int(row["liquidations"]),
         )  # fmt: skip
 
     def bests(self, lane: int = 0, at_exchange: bool = False) -> tuple[int | None, int | None]:

@@ -1,12 +1,10 @@
 """What a venue does beside the book, in the exchange's order: mark and index prices, funding settlements, halts.
 
-`compile_timeline` takes the rows that are no book rows off a tape. State (the mark price, a halt) is looked up at a
-stamp; what happens to accounts (settlements, margin checks) is one sorted list that a lane walks with a cursor. At
-equal stamps: status, mark, settlement, margin check, and all of them after the book's rows and before the requests that
-arrive then. Of several rows of one kind and stamp the last one counts.
+`compile_timeline` takes the rows that are no book rows off a tape. A world holds the marks, statuses and settlements as
+one table, and every question about them is a search in it: the mark price and a halt are state at a stamp; settlements
+and margin checks are what a lane must stop for (`next_due`). Of several rows of one kind and stamp the last one counts.
 
-A margin check follows every mark price. Where the tape has none, it falls on each whole second of exchange time;
-those are not stored but computed (`first_check`, `upcoming`, `step_over`).
+A margin check follows every mark price. Where the tape has none, it falls on each whole second of exchange time.
 """
 
 from __future__ import annotations
@@ -17,50 +15,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim import records as rec
-from lobgym.sim.jit import njit_inline, njit_lean
+from lobgym.sim.jit import njit_inner, njit_lean
+from lobgym.sim.memory import member
+from lobgym.sim.world import WORLD_DTYPE, World
 
 if TYPE_CHECKING:
     from lobgym.sim.tape import Tape
 
 __all__ = [
+    "CHECK_EVERY_NS",
     "FOREVER",
-    "MARGIN_CHECK",
-    "MARK_CHANGE",
-    "SETTLEMENT",
-    "STATUS_CHANGE",
     "Timeline",
+    "bind_timeline",
     "compile_timeline",
-    "event_cursor_at",
-    "first_check",
     "index_at",
+    "is_check",
     "is_halted",
     "mark_at",
-    "step_over",
-    "upcoming",
+    "next_due",
+    "settlement_at",
+    "settlement_rate",
 ]
 
 FOREVER: Final = 2**63 - 1
 CHECK_EVERY_NS: Final = 1_000_000_000  # between margin checks where there are no mark prices
 _NS_PER_MS: Final = 1_000_000
 
-# Kinds of EVENT_DTYPE, numbered in their order at equal stamps.
-STATUS_CHANGE: Final = 1  # value 1: halted from here on, 0: trading goes on
-MARK_CHANGE: Final = 2  # value: mark price in 1e-8 quote units
-SETTLEMENT: Final = 3  # value: funding rate in 1e-12
-MARGIN_CHECK: Final = 4  # value: the mark price, 0 where there are none
+# Values of `World.margin_checks`.
+_NO_CHECKS: Final = 0
+_CHECKS_AT_MARKS: Final = 1
+_CHECKS_EACH_SECOND: Final = 2
 
 STAMPED_DTYPE: Final = np.dtype([("ns", np.int64), ("value", np.int64)])
-EVENT_DTYPE: Final = np.dtype([("ns", np.int64), ("value", np.int64), ("kind", np.int32), ("pad", np.int32)])
+
+_ns = member(WORLD_DTYPE, "stamped", STAMPED_DTYPE, "ns")
+_value = member(WORLD_DTYPE, "stamped", STAMPED_DTYPE, "value")
 
 
 class Timeline(NamedTuple):
-    """Arrays sorted by stamp; stamps are distinct except in `events`. Times are the exchange's, in nanoseconds."""
+    """Arrays sorted by stamp; the stamps of each are distinct. Times are the exchange's, in nanoseconds."""
 
     marks: NDArray[np.void]  # STAMPED[M]: mark prices above 0, 1e-8 quote units
     indexes: NDArray[np.void]  # STAMPED[I]: index prices, likewise
     statuses: NDArray[np.void]  # STAMPED[H]: 1 halted, 0 trading
     settlements: NDArray[np.void]  # STAMPED[S]: funding rates, 1e-12
-    events: NDArray[np.void]  # EVENT[E]: statuses, marks, settlements, and a margin check after each mark
 
 
 def compile_timeline(tape: Tape) -> Timeline:
@@ -70,17 +68,12 @@ def compile_timeline(tape: Tape) -> Timeline:
     that names T and is not stamped after it. A T beyond the end of the tape is left out.
     """
     events = tape.events
-    marks = _stamped(events, rec.MARK)
-    indexes = _stamped(events, rec.INDEX)
-    statuses = _stamped(events, rec.STATUS)
-    settlements = _settlements(events[events["kind"] == rec.FUNDING], tape.end_ns)
-    parts = ((STATUS_CHANGE, statuses), (MARK_CHANGE, marks), (SETTLEMENT, settlements), (MARGIN_CHECK, marks))
-    merged = np.zeros(sum(len(part) for _, part in parts), EVENT_DTYPE)
-    merged["ns"] = np.concatenate([part["ns"] for _, part in parts])
-    merged["value"] = np.concatenate([part["value"] for _, part in parts])
-    merged["kind"] = np.concatenate([np.full(len(part), kind, np.int32) for kind, part in parts])
-    merged = merged[np.lexsort((merged["kind"], merged["ns"]))]
-    made = Timeline(marks, indexes, statuses, settlements, merged)
+    made = Timeline(
+        _stamped(events, rec.MARK),
+        _stamped(events, rec.INDEX),
+        _stamped(events, rec.STATUS),
+        _settlements(events[events["kind"] == rec.FUNDING], tape.end_ns),
+    )
     for array in made:
         array.setflags(write=False)
     return made
@@ -106,79 +99,99 @@ def _settlements(rows: NDArray[Any], end_ns: int) -> NDArray[np.void]:
     return out
 
 
+def index_at(timeline: Timeline, ns: int) -> int:
+    """Index price in 1e-8 quote units of the last one at or before `ns`; 0 before the first."""
+    count = int(np.searchsorted(timeline.indexes["ns"], ns, "right"))
+    return int(timeline.indexes["value"][count - 1]) if count > 0 else 0
+
+
+def bind_timeline(timeline: Timeline, settles: bool, checks: bool) -> tuple[NDArray[np.void], dict[str, int]]:
+    """The table that a world looks into, and the world's figures about it; the table must outlive the world.
+
+    Args:
+        settles: whether positions pay funding.
+        checks: whether there are margin checks.
+
+    Returns:
+        STAMPED[marks, then statuses, then settlements], and values by field of WORLD_DTYPE without the address.
+    """
+    settlements = timeline.settlements if settles else timeline.settlements[:0]
+    stamped = np.concatenate([timeline.marks, timeline.statuses, settlements])
+    every = _CHECKS_AT_MARKS if len(timeline.marks) > 0 else _CHECKS_EACH_SECOND
+    return stamped, {
+        "mark_count": len(timeline.marks),
+        "status_count": len(timeline.statuses),
+        "settlement_count": len(settlements),
+        "margin_checks": every if checks else _NO_CHECKS,
+    }
+
+
 # -- state at a stamp --------------------------------------------------------------------------------------------------
 
 
-@njit_lean
-def _count_up_to(stamped: NDArray[np.void], ns: int) -> int:
-    """How many entries are stamped at or before `ns`."""
-    low = 0
-    high = stamped.shape[0]
+@njit_inner
+def _first_after(w: World, low: int, high: int, ns: int) -> int:
+    """The first entry of [low, high) that is stamped after `ns`, or `high`."""
     while low < high:
         middle = (low + high) >> 1
-        if stamped[middle]["ns"] <= ns:
+        if _ns(w, middle) <= ns:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-@njit_inline
-def _value_at(stamped: NDArray[np.void], ns: int) -> int:
-    if stamped.shape[0] == 0:  # most tapes: spares the call
-        return 0
-    count = _count_up_to(stamped, ns)
-    return int(stamped[count - 1]["value"]) if count > 0 else 0
-
-
-@njit_inline
-def mark_at(timeline: Timeline, ns: int) -> int:
+@njit_lean
+def mark_at(w: World, ns: int) -> int:
     """Mark price in 1e-8 quote units of the last mark at or before `ns`; 0 before the first."""
-    return _value_at(timeline.marks, ns)
+    after = _first_after(w, 0, w["mark_count"], ns)
+    return _value(w, after - 1) if after > 0 else 0
 
 
-@njit_inline
-def index_at(timeline: Timeline, ns: int) -> int:
-    """Index price, likewise."""
-    return _value_at(timeline.indexes, ns)
-
-
-@njit_inline
-def is_halted(timeline: Timeline, ns: int) -> bool:
+@njit_lean
+def is_halted(w: World, ns: int) -> bool:
     """Whether the last status at or before `ns` says that trading is halted."""
-    return _value_at(timeline.statuses, ns) != 0
+    first = w["mark_count"]
+    after = _first_after(w, first, first + w["status_count"], ns)
+    return bool(after > first and _value(w, after - 1) != 0)
 
 
-# -- what happens next -------------------------------------------------------------------------------------------------
+# -- what is due -------------------------------------------------------------------------------------------------------
 
 
-@njit_inline
-def event_cursor_at(timeline: Timeline, ns: int) -> int:
-    """Cursor of a lane that starts at `ns`: the events at or before it are past."""
-    return _count_up_to(timeline.events, ns)
+@njit_lean
+def next_due(w: World, ns: int) -> int:
+    """The first stamp after `ns` at which something happens to accounts; FOREVER where nothing does any more."""
+    due = FOREVER
+    first = w["mark_count"] + w["status_count"]
+    end = first + w["settlement_count"]
+    after = _first_after(w, first, end, ns)
+    if after < end:
+        due = _ns(w, after)
+    if w["margin_checks"] == _CHECKS_AT_MARKS:
+        after = _first_after(w, 0, w["mark_count"], ns)
+        if after < w["mark_count"]:
+            due = min(due, _ns(w, after))
+    elif w["margin_checks"] == _CHECKS_EACH_SECOND:
+        due = min(due, (ns // CHECK_EVERY_NS + 1) * CHECK_EVERY_NS)
+    return due
 
 
-@njit_inline
-def first_check(timeline: Timeline, ns: int) -> int:
-    """Stamp of the first margin check after `ns` that is not in the list: the next whole second, or FOREVER."""
-    if timeline.marks.shape[0] > 0:
-        return FOREVER
-    return (ns // CHECK_EVERY_NS + 1) * CHECK_EVERY_NS
+@njit_lean
+def settlement_at(w: World, ns: int) -> int:
+    """The settlement that falls on `ns` exactly, or -1."""
+    first = w["mark_count"] + w["status_count"]
+    after = _first_after(w, first, first + w["settlement_count"], ns)
+    return after - 1 if after > first and _ns(w, after - 1) == ns else -1
 
 
-@njit_inline
-def upcoming(timeline: Timeline, cursor: int, check_ns: int) -> tuple[int, int, int]:
-    """(stamp, kind, value) of what comes next at an event cursor and a computed check; stamp FOREVER: nothing."""
-    if cursor < timeline.events.shape[0]:
-        event = timeline.events[cursor]
-        if event["ns"] <= check_ns:
-            return event["ns"], event["kind"], event["value"]
-    return check_ns, MARGIN_CHECK, 0
+settlement_rate = _value  # (w, settlement): funding rate in 1e-12
 
 
-@njit_inline
-def step_over(timeline: Timeline, cursor: int, check_ns: int) -> tuple[int, int]:
-    """The cursor and the computed check after what `upcoming` gave for these two has been dealt with."""
-    if cursor < timeline.events.shape[0] and timeline.events[cursor]["ns"] <= check_ns:
-        return cursor + 1, check_ns
-    return cursor, check_ns + CHECK_EVERY_NS if check_ns != FOREVER else FOREVER
+@njit_lean
+def is_check(w: World, ns: int) -> bool:
+    """Whether positions are checked for margin at `ns`."""
+    if w["margin_checks"] == _CHECKS_AT_MARKS:
+        after = _first_after(w, 0, w["mark_count"], ns)
+        return bool(after > 0 and _ns(w, after - 1) == ns)
+    return bool(w["margin_checks"] == _CHECKS_EACH_SECOND and ns % CHECK_EVERY_NS == 0)

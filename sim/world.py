@@ -56,9 +56,16 @@ _RULES: Final = (
     "fee_tiers",  # address of int64[fee_tier_count, 3]
     "fee_tier_count",
     "prior_turnover",
-    "margin_tiers",  # address of int64[margin_tier_count, 3]
+    "margin",  # 1: orders need margin
+    "margin_tiers",  # address of int64[margin_tier_count, 7], see `lobgym.sim.tiers`
     "margin_tier_count",
     "liquidation_fee_ppb",
+    "stamped",  # address of the venue's calendar and the sizes of its parts, see `lobgym.sim.timeline`
+    "mark_count",
+    "status_count",
+    "settlement_count",
+    "margin_checks",
+    "gated",  # 1: not every order that comes is let in
     "money_per_tick_lot",  # `lobgym.sim.money.Economics`
     "inverse_scale",
     "is_inverse",
@@ -79,6 +86,7 @@ ENTRIES: Final = {
     "scan_rows": 3,  # lane, start, end
     "submit_arrives": 4,  # lane, slot, ns, cursor
     "modify_arrives": 6,  # lane, slot, ns, cursor, tick, qty
+    "settle": 3,  # lane, ns, cursor
     "sync_front": 3,  # lane, slot, row
     "mark_rivals": 3,  # lane, slot, row
     "answer": 10,  # lane, slot, side, kind, exch_ns, tick, qty, cash, fee, maker * 256 + reason
@@ -107,7 +115,7 @@ _fee_tiers = column(WORLD_DTYPE, "fee_tiers", np.int64)
 @njit_leaf
 def fee_tier(w: World, k: int, column: int) -> int:
     """Turnover (0), maker ppb (1) or taker ppb (2) of a fee tier."""
-    return _fee_tiers(w, 3 * k + column)
+    return int(_fee_tiers(w, 3 * k + column))
 
 
 @njit_leaf
