@@ -364,8 +364,9 @@ class PeerModel:
             self.depth.clear()
         else:
             depth = self.depth
-            before = depth.bid if side > 0 else depth.ask
+            before, other = (depth.bid, depth.ask) if side > 0 else (depth.ask, depth.bid)
             prev = (depth.set_bid if side > 0 else depth.set_ask)(tick, qty, lots)
+            self.branches["best_pushed"] += other != (depth.ask if side > 0 else depth.bid)
             for number in self.at_tick.get((side, tick), ()):
                 self._queue_moves(self.resting[number], prev, qty)
             if side > 0 and depth.bid > before:
