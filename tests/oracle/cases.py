@@ -115,6 +115,7 @@ def make_case(
         _stop(case)
     except PeerError as error:
         case.error = error.args[0]
+    peer.data = ([], [])  # hundreds of cases are kept for a while
     return case
 
 
