@@ -32,7 +32,8 @@ from tests.oracle.reference_hft import (
     Settings,
 )
 
-__all__ = ["Case", "differences", "engine_python", "make_case", "run_engine"]
+__all__ = ["CANCEL", "FORGET", "MODIFY", "SUBMIT", "Case", "Trader", "differences", "engine_python", "make_case",
+           "model_rows", "run_engine", "stop"]  # fmt: skip
 
 REQUEST = np.dtype(
     [("at", "i8"), ("id", "i8"), ("tick", "i8"), ("qty", "f8"), ("kind", "i1"), ("side", "i1"), ("type", "u1"),
@@ -112,7 +113,7 @@ def make_case(
         peer.advance(peer.now)
         _trade(case, trader, rng)
         peer.advance(case.end)
-        _stop(case)
+        stop(case)
     except PeerError as error:
         case.error = error.args[0]
     peer.data = ([], [])  # hundreds of cases are kept for a while
@@ -132,13 +133,14 @@ def _trade(case: Case, trader: Trader, rng: np.random.Generator) -> None:
             case.ask(CANCEL, number_done)
             peer.advance(until)
         if rng.random() < 0.02:
-            _stop(case)
+            stop(case)
         number = _act(case, trader, rng, number)
         if rng.random() < 0.02:
             case.ask(FORGET, 0)
 
 
-def _stop(case: Case) -> None:
+def stop(case: Case) -> None:
+    """Note the account and the local best prices, for a comparison."""
     one, depth, account = case.model, case.model.local_depth, case.model.account
     qtys = depth.bids.get(depth.bid, 0.0), depth.asks.get(depth.ask, 0.0)
     case.states.append(
