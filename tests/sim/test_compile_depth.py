@@ -102,7 +102,7 @@ def test_many_resets() -> None:
 
 
 def test_a_tape_that_never_shows_both_sides() -> None:
-    events = wild_tape(3, 200).events.copy()
+    events = wild_tape(3, 400).events.copy()
     events = events[(events["side"] == rec.BUY) & (events["kind"] == rec.DEPTH)]
     with pytest.raises(TapeFormatError, match="never shows both"):
         compile_depth_market(Tape(events, SYNTH))
