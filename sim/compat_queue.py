@@ -11,28 +11,11 @@ Formulas: hftbacktest 2.4.4, read in its source and compared by `tests/oracle`.
 from __future__ import annotations
 
 import math
-from typing import Final
 
 from lobgym.sim.jit import njit_inline, njit_lean
+from lobgym.sim.queue import LOG, OPTIMISTIC, POWER, POWER2, POWER3, RISK_AVERSE
 
-__all__ = [
-    "COMPAT_LOG",
-    "COMPAT_LOG2",
-    "COMPAT_POWER",
-    "COMPAT_POWER2",
-    "COMPAT_POWER3",
-    "COMPAT_RISK_AVERSE",
-    "base_units",
-    "front_after_depth",
-    "lots_past",
-]
-
-COMPAT_RISK_AVERSE: Final = 0
-COMPAT_POWER: Final = 1
-COMPAT_POWER2: Final = 2
-COMPAT_POWER3: Final = 3
-COMPAT_LOG: Final = 4
-COMPAT_LOG2: Final = 5
+__all__ = ["base_units", "front_after_depth", "lots_past", "probability_behind"]
 
 
 @njit_inline
@@ -51,15 +34,20 @@ def _lesser(a: float, b: float) -> float:
 
 @njit_lean
 def probability_behind(model: int, power: float, front: float, back: float) -> float:
-    """Probability that a cancellation was behind the order; NaN or infinite where the engine's is."""
-    if model == COMPAT_POWER:
+    """Probability that a cancellation was behind the order; NaN or infinite where the engine's is.
+
+    The engine has no optimistic model; here it is the probability 0.
+    """
+    if model == OPTIMISTIC:
+        return 0.0
+    if model == POWER:
         behind = math.pow(back, power)
         return behind / (behind + math.pow(front, power))
-    if model == COMPAT_POWER2:
+    if model == POWER2:
         return math.pow(back, power) / math.pow(back + front, power)
-    if model == COMPAT_POWER3:
+    if model == POWER3:
         return 1.0 - math.pow(front / (front + back), power)
-    if model == COMPAT_LOG:
+    if model == LOG:
         behind = math.log(1.0 + back)
         return behind / (behind + math.log(1.0 + front))
     return math.log(1.0 + back) / math.log(1.0 + (back + front))
@@ -72,7 +60,7 @@ def front_after_depth(model: int, power: float, front: float, printed: float, pr
     What was cancelled beyond the prints leaves the front by the expected share. A level that grew only bounds the
     front; so does one whose probability is NaN.
     """
-    if model == COMPAT_RISK_AVERSE:
+    if model == RISK_AVERSE:
         return _lesser(front, new)
     change = prev - new
     change -= printed

@@ -48,6 +48,7 @@ from lobgym.sim.mids import first_quoted_ns
 from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.records import BUY, CLEAR, DEPTH, SNAPSHOT, TRADE
 from lobgym.sim.tape import Tape
+from lobgym.sim.view import make_view
 
 __all__ = ["compile_depth_market"]
 
@@ -108,12 +109,12 @@ def compile_depth_market(tape: Tape) -> Market:
     exch, local = _compile(events, None, levels, in_order)
     if local is None:
         local, _ = _compile(events, tape.local_order(), levels, False)
-    starts = [first_quoted_ns(book) for book in (exch, local)]
+    starts = [int(first_quoted_ns(make_view(book)[0])) for book in (exch, local)]
     if min(starts) < 0:
         raise TapeFormatError("a market needs a bid and an ask at once; this tape never shows both")
     digest = hashlib.sha256(f"{tape.digest}|depth".encode()).hexdigest()
     end_ns = int(events["local_ns"][-1]) if in_order else tape.end_ns
-    return Market(tape, exch, local, False, max(starts), end_ns, digest)
+    return Market(tape, exch, local, False, max(starts), end_ns, digest, depth_only=True)
 
 
 def _compile(

@@ -100,6 +100,7 @@ class PeerModel:
         self.seen: dict[int, tuple[Any, ...]] = {}
         self.touched: set[int] = set()
         self.zombies: list[int] = []  # filled to the last lot, and still in the exchange's book
+        self.revived: set[int] = set()  # those that a modify on its way brought back to life
         self.branches: Counter[str] = Counter()
         firsts = [rows[0][0] for rows in self.data if rows]
         self.now = min(firsts)
@@ -268,6 +269,9 @@ class PeerModel:
 
     def _modify(self, order: Order, at: int) -> None:
         stands = self.resting[order.id]
+        if stands.status == FILLED:
+            self.revived.add(order.id)
+            self.branches["revived"] += 1
         if stands.tick != order.tick or order.qty > stands.leaves:
             self.branches["modify_anew_price" if stands.tick != order.tick else "modify_anew_grown"] += 1
             self._take_out(order.id)

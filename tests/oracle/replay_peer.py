@@ -1,9 +1,10 @@
 """hftbacktest's side of `lobgym bench replay`. Runs inside `.venv-oracle`, without lobgym.
 
-    python replay_peer.py CASE.npz
+    python replay_peer.py TAPE.npz
 
-CASE holds `events` and `settings` (JSON as bytes: `variant`, `runs`, `step_ns`, `orders`, `spacing`, `qty`, sizes,
-latencies, `roi`). Prints one line of JSON: seconds of each run, rows, and what the strategy ended with.
+TAPE holds `events` (columns as a tape has them, both stamps in one order) and `settings` (JSON as bytes). Says "ready"
+once it has compiled; then each line that it reads, `cancel_all` or `keep_unchanged`, is one run, answered by a line of
+JSON: seconds, and what the strategy ended with.
 
 The strategy is a user's compiled function on the engine's fastest book, `ROIVectorMarketDepthBacktest`: every `step_ns`
 a grid of `orders` post-only orders a side, `spacing` ticks apart and aligned to it, from the best price outwards.
@@ -17,7 +18,15 @@ import sys
 import time
 
 import numpy as np
-from hftbacktest import BacktestAsset, ROIVectorMarketDepthBacktest
+from hftbacktest import (
+    BUY_EVENT,
+    EXCH_EVENT,
+    LOCAL_EVENT,
+    SELL_EVENT,
+    BacktestAsset,
+    ROIVectorMarketDepthBacktest,
+)
+from hftbacktest.types import event_dtype
 from numba import njit
 
 GTX, LIMIT = 1, 0
@@ -60,47 +69,63 @@ def _trade(hbt, keep, step_ns, count, spacing, qty, tick_size):
     return sent, cancels
 
 
+def _events(rows, settings):
+    """The engine's event table: depth 1, trades 2, clear 3, snapshot 4; the side's bit; both sides see every row."""
+    events = np.zeros(len(rows), event_dtype)
+    side = np.array([0, BUY_EVENT, SELL_EVENT], np.uint64)[rows["side"]]
+    events["ev"] = rows["kind"].astype(np.uint64) | side | np.uint64(EXCH_EVENT | LOCAL_EVENT)
+    events["exch_ts"], events["local_ts"] = rows["exch_ns"], rows["local_ns"]
+    events["px"] = rows["price_ticks"] * settings["tick_size"]
+    events["qty"] = rows["qty_lots"] / round(1 / settings["lot_size"])
+    return events
+
+
 def _build(events, settings):
-    low, high = settings["roi"]
+    prices = events["px"][events["px"] > 0]
+    middle = float(np.median(prices))
     asset = (
         BacktestAsset()
         .data([events])
         .linear_asset(1.0)
-        .constant_order_latency(settings["entry_ns"], settings["response_ns"])
+        .constant_order_latency(settings["order_ns"], settings["order_ns"])
         .power_prob_queue_model3(3.0)
         .no_partial_fill_exchange()
         .trading_value_fee_model(settings["maker_fee"], settings["taker_fee"])
         .tick_size(settings["tick_size"])
         .lot_size(settings["lot_size"])
-        .roi_lb(low)
-        .roi_ub(high)
+        .roi_lb(round(0.9 * middle))
+        .roi_ub(round(1.1 * middle))
         .last_trades_capacity(0)
     )
     return ROIVectorMarketDepthBacktest([asset])
 
 
+def _run(events, settings, variant):
+    hbt = _build(events, settings)
+    begin = time.perf_counter()
+    sent, cancels = _trade(
+        hbt, variant == "keep_unchanged", settings["step_ns"], settings["orders"], settings["spacing"],
+        settings["lots"] * settings["lot_size"], settings["tick_size"],
+    )  # fmt: skip
+    seconds = time.perf_counter() - begin
+    values = hbt.state_values(0)
+    out = {
+        "seconds": seconds, "fills": int(values.num_trades), "position": float(values.position),
+        "balance": float(values.balance), "fee": float(values.fee), "submits": int(sent), "cancels": int(cancels),
+    }  # fmt: skip
+    hbt.close()
+    return out
+
+
 def main(path: str) -> None:
-    """Time the runs and print what came of them."""
+    """Compile on a part of the rows, then run as often as asked."""
     with np.load(path, allow_pickle=False) as file:
-        events, settings = file["events"], json.loads(file["settings"].tobytes())
-    seconds = []
-    for run in range(settings["runs"] + 1):
-        # The first run compiles, and need not see everything for that.
-        hbt = _build(events if run else events[:50_000], settings)
-        begin = time.perf_counter()
-        sent, cancels = _trade(
-            hbt, settings["variant"] == "keep_unchanged", settings["step_ns"], settings["orders"], settings["spacing"],
-            settings["qty"], settings["tick_size"],
-        )  # fmt: skip
-        if run:
-            seconds.append(time.perf_counter() - begin)
-        values = hbt.state_values(0)
-        out = {
-            "fills": int(values.num_trades), "position": float(values.position), "balance": float(values.balance),
-            "fee": float(values.fee), "submits": int(sent), "cancels": int(cancels),
-        }  # fmt: skip
-        hbt.close()
-    print(json.dumps({"seconds": seconds, "rows": len(events)} | out))
+        settings = json.loads(file["settings"].tobytes())
+        events = _events(file["events"], settings)
+    _run(events[:50_000], settings, "cancel_all")
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(_run(events, settings, line.strip())), flush=True)
 
 
 if __name__ == "__main__":

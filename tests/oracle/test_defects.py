@@ -1,4 +1,4 @@
-"""Where hftbacktest 2.4.4 is wrong, one small market each: what it says, beside what happened."""
+"""Where hftbacktest 2.4.4 is wrong, one small market each: what it says, what happened, and what we say."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lobgym.sim import records as rec
 from lobgym.sim.instrument import SYNTH
 from lobgym.sim.tape import Tape
 from tests.oracle.cases import CANCEL, MODIFY, SUBMIT, Case, differences, engine_python, model_rows, run_engine, stop
+from tests.oracle.ours import play
 from tests.oracle.reference_hft import (
     BAD_STATUS,
     FILLED,
@@ -65,7 +66,16 @@ MARKETS: dict[str, tuple[Tape, bool, Script]] = {
     "moved, smaller": (tape_of(*BOOK, THROUGH, LATE), WHOLE, (BUY_5_AT_99, (5, MODIFY, 1, 1, 98, 2))),
     "larger": (tape_of(*BOOK, THROUGH, LATE), WHOLE, (BUY_5_AT_99, (5, MODIFY, 1, 1, 99, 9))),
     "smaller": (tape_of(*BOOK, THROUGH, LATE), WHOLE, (BUY_5_AT_99, (5, MODIFY, 1, 1, 99, 2))),
-    "no asks": (tape_of((0, rec.DEPTH, rec.BUY, 99, 10), LATE), WHOLE, ((1, SUBMIT, 1, 1, 1, 2, MARKET, GTC),)),
+    "revived": (
+        tape_of(*BOOK, (10, rec.TRADE, rec.SELL, 99, 15), (30, rec.TRADE, rec.SELL, 90, 1), LATE),
+        PARTIAL,
+        (BUY_5_AT_99, (10, MODIFY, 1, 1, 98, 4)),
+    ),
+    "no asks": (
+        tape_of((0, rec.DEPTH, rec.BUY, 99, 10), (500, rec.DEPTH, rec.SELL, 101, 3), LATE),
+        WHOLE,
+        ((1, SUBMIT, 1, 1, 1, 2, MARKET, GTC),),
+    ),
 }
 
 
@@ -86,8 +96,11 @@ def played(tape: Tape, partial: bool, script: Script) -> Case:
     return case
 
 
+Results = dict[str, tuple[Case, dict[str, Any]]]
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Case, dict[str, Any]]]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Each market as the model and as the engine plays it; they agree."""
     cases = {name: played(*market) for name, market in MARKETS.items()}
     answers = run_engine(list(cases.values()), tmp_path_factory.mktemp("defects"))
@@ -104,35 +117,43 @@ def position_lots(engine: dict[str, Any]) -> int:
     return round(engine["states"]["position"][-1] * 1000)
 
 
+def our_position(case: Case) -> int:
+    """What the lane believes to own in the end, which is what it owns."""
+    lane = play(case).state.lane[0]
+    assert lane["view_position"] == lane["position"]
+    return int(lane["position"])
+
+
 @pytest.mark.parametrize(
-    ("name", "filled", "credited"),
+    ("name", "filled", "credited", "ours"),
     [
-        ("walk", 5, 2),  # 3 lots at 101, 2 at 102
-        ("ioc", 3, 0),  # 3 lots at its limit; then it expires
-        ("two prints", 5, 3),  # 2 lots, then 3, of a resting order
-        ("late cancel", 2, 4),  # the refusal of a cancel carries the fill again
-        ("moved, smaller", 5, 5),  # the change asked for 2 lots
-        ("larger", 5, 5),  # for 9
-        ("smaller", 2, 2),  # for 2, at the same price
+        ("walk", 5, 2, 5),  # 3 lots at 101, 2 at 102: it credits the last chunk
+        ("ioc", 3, 0, 3),  # 3 lots at its limit; then it expires, and nothing is credited
+        ("two prints", 5, 3, 5),  # 2 lots, then 3, of a resting order
+        ("late cancel", 2, 4, 2),  # the refusal of a cancel carries the fill again
+        ("revived", 10, 10, 5),  # a modify on its way meets an order that is filled, and enters it anew
+        ("moved, smaller", 5, 5, 5),  # the change asked for 2 lots; kept by the profile
+        ("larger", 5, 5, 5),  # for 9
+        ("smaller", 2, 2, 2),  # for 2, at the same price
     ],
 )
-def test_what_it_credits(
-    results: dict[str, tuple[Case, dict[str, Any]]], name: str, filled: int, credited: int
-) -> None:
+def test_what_it_credits(results: Results, name: str, filled: int, credited: int, ours: int) -> None:
     case, engine = results[name]
-    assert (filled_lots(case), position_lots(engine)) == (filled, credited)
+    assert (filled_lots(case), position_lots(engine), our_position(case)) == (filled, credited, ours)
 
 
-def test_an_exact_fill_breaks_it(results: dict[str, tuple[Case, dict[str, Any]]]) -> None:
+def test_an_exact_fill_breaks_it(results: Results) -> None:
     """A print leaves exactly nothing of the order, which stays in the book; the next print at its price is the end."""
     case, engine = results["exact"]
     assert filled_lots(case) == 5
     assert engine["answers"]["status"][-1] == FILLED
     assert engine["end"][0] == BAD_STATUS
+    assert our_position(case) == 5
 
 
-def test_a_market_order_without_a_market(results: dict[str, tuple[Case, dict[str, Any]]]) -> None:
-    """There is no ask, and the order is filled at the greatest number of ticks that there is."""
+def test_a_market_order_without_a_market(results: Results) -> None:
+    """There is no ask, and the order is filled at the greatest number of ticks that there is. Ours expires."""
     case, engine = results["no asks"]
     assert engine["answers"]["exec_tick"][-1] == NO_ASK
     assert filled_lots(case) == position_lots(engine) == 2
+    assert our_position(case) == 0

@@ -18,6 +18,7 @@ from lobgym.sim.importers.binance import import_binance
 from lobgym.sim.tape import Tape
 from tests import recordings
 from tests.oracle.cases import Case, differences, engine_python, run_engine
+from tests.oracle.ours import against_ours, comparable
 from tests.oracle.plan import QUEUES, cases_of
 
 FULL = os.environ.get("LOBGYM_ORACLE") == "full"
@@ -40,6 +41,8 @@ class Compared:
     cases: int = 0
     fills: int = 0
     wrong: list[str] = field(default_factory=list)
+    our_fills: int = 0
+    ours_wrong: list[str] = field(default_factory=list)
     branches: Counter[str] = field(default_factory=Counter)
     sample: tuple[Case, dict[str, Any]] | None = None
 
@@ -50,6 +53,10 @@ class Compared:
         self.branches += case.model.branches
         self.wrong += [f"case {self.cases}, {case.settings}: {what}" for what in differences(case, engine)]
         self.sample = self.sample or (case, engine)
+        if comparable(case):
+            fills, wrong = against_ours(case, engine)
+            self.our_fills += fills
+            self.ours_wrong += [f"case {self.cases}, {case.settings}: {what}" for what in wrong]
 
 
 def recorded_tapes() -> list[Tape]:
@@ -72,7 +79,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compared]:
         answers = run_engine([case for _, case in batch], folder)
         for (queue, case), engine in zip(batch, answers, strict=True):
             out[queue].add(case, engine)
-        wanting = [queue for queue in wanting if FULL and out[queue].fills < FILLS_WANTED]
+        wanting = [queue for queue in wanting if FULL and out[queue].our_fills < FILLS_WANTED]
     return out
 
 
@@ -84,6 +91,16 @@ def test_the_model_is_the_engine(compared: dict[str, Compared], queue: str) -> N
     print(f"\n{queue}: {one.cases} cases, {one.fills} fills")
     assert one.wrong == []
     assert one.fills > (FILLS_WANTED if FULL else 100)
+
+
+@needs_engine
+@pytest.mark.parametrize("queue", QUEUES)
+def test_ours_is_the_engine(compared: dict[str, Compared], queue: str) -> None:
+    """Every fill: order, stamp, price, quantity, maker or taker; and the money that it moved, to our rounding."""
+    one = compared[queue]
+    print(f"\n{queue}: {one.our_fills} fills of ours")
+    assert one.ours_wrong == []
+    assert one.our_fills > (FILLS_WANTED if FULL else 100)
 
 
 @needs_engine

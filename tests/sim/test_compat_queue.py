@@ -8,16 +8,16 @@ import struct
 import numpy as np
 import pytest
 
-from lobgym.sim import compat_queue as compat
 from lobgym.sim.compat_queue import base_units, front_after_depth, lots_past, probability_behind
+from lobgym.sim.queue import LOG, LOG2, POWER, POWER2, POWER3
 from tests.oracle.reference_parts import probability, round_half_away
 
 MODELS = {
-    "power": compat.COMPAT_POWER,
-    "power2": compat.COMPAT_POWER2,
-    "power3": compat.COMPAT_POWER3,
-    "log": compat.COMPAT_LOG,
-    "log2": compat.COMPAT_LOG2,
+    "power": POWER,
+    "power2": POWER2,
+    "power3": POWER3,
+    "log": LOG,
+    "log2": LOG2,
 }
 ODD = [0.0, 1e-300, 1e-9, 0.001, 0.1, 0.3, 1.0, 2.5, 1e3, 1e12, -0.001, -0.3, -1.0, -1e3]
 
@@ -48,13 +48,13 @@ def test_probability(name: str, power: float) -> None:
 def test_a_nan_gives_the_new_quantity() -> None:
     """Nothing before the order, nothing behind it: 0 / 0."""
     assert math.isnan(probability("power3", 3.0, 0.0, 0.0))
-    assert front_after_depth(compat.COMPAT_POWER3, 3.0, 0.0, 0.0, 0.0, 0.0) == 0.0
-    assert front_after_depth(compat.COMPAT_LOG, 0.0, 5.0, 0.0, 2.0, 1.0) == 1.0  # ln of a negative number
+    assert front_after_depth(POWER3, 3.0, 0.0, 0.0, 0.0, 0.0) == 0.0
+    assert front_after_depth(LOG, 0.0, 5.0, 0.0, 2.0, 1.0) == 1.0  # ln of a negative number
 
 
 def test_a_front_may_become_negative() -> None:
     """All of 1.5 is cancelled, of which 1 stood before the order; the cube expects 1.33 of it there."""
-    front = front_after_depth(compat.COMPAT_POWER, 3.0, 1.0, 0.0, 1.5, 0.0)
+    front = front_after_depth(POWER, 3.0, 1.0, 0.0, 1.5, 0.0)
     assert front == pytest.approx(1.0 - 1.5 / 1.125)
     assert lots_past(front - 0.001, 0.001) == 334  # the next print, of one lot, reaches past it by far
 

@@ -7,27 +7,21 @@ import pytest
 
 from lobgym.sim import records as rec
 from lobgym.sim.book import (
+    FLAGS_SHIFT,
     IMPLIED,
     NO_ASK,
     NO_BID,
+    QTY_SHIFT,
     RESET,
     ROW_PRINT,
+    SIDE_SHIFT,
     Book,
-    best_ask,
-    best_bid,
-    find_level,
-    last_touch,
-    level_qty,
-    print_index,
-    row_flags,
-    row_kind,
-    row_qty,
-    row_side,
 )
 from lobgym.sim.compile_depth import compile_depth_market
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.instrument import SYNTH
 from lobgym.sim.tape import Tape
+from lobgym.sim.view import best_ask, best_bid, find_level, level_qty, make_view
 from tests.oracle import reference_parts
 from tests.oracle.cases import model_rows
 from tests.oracle.reference_parts import Depth
@@ -37,6 +31,7 @@ from tests.oracle.tapes import wild_tape
 def check(tape: Tape, stamp: str, book: Book, every: int) -> int:
     """Walk the rows beside the plain book; returns how often a level that is passed by the best displays something."""
     depth, cursor, ghosts = Depth(), 0, 0
+    view = make_view(book)[0]
     lot = float(tape.instrument.lot_size)
     for k, row in enumerate(model_rows(tape, stamp)):
         at, kind, side, tick, _, lots = row
@@ -45,22 +40,24 @@ def check(tape: Tape, stamp: str, book: Book, every: int) -> int:
         assert book.ns[cursor] == at
         word = int(book.rows[cursor]["word"])
         if kind == rec.TRADE:
-            assert (row_kind(word), row_side(word), row_qty(word)) == (ROW_PRINT, side, lots)
-            assert book.prints[print_index(book, cursor)].item() == (cursor, side, tick, lots)
+            buys = (word >> SIDE_SHIFT) & 1 == 1
+            assert (word & 3, buys, word >> QTY_SHIFT) == (ROW_PRINT, side == rec.BUY, lots)
+            assert book.prints[book.rows[cursor]["key"]].item() == (cursor, side, tick, lots)
         elif kind != rec.CLEAR:
-            assert row_qty(word) == lots
-            assert last_touch(book, find_level(book, side, tick), cursor + 1) == cursor
+            assert word >> QTY_SHIFT == lots
+            level = find_level(view, side, tick)
+            assert cursor in book.touch_row[book.touch_start[level] : book.touch_start[level + 1]]
         for reset in range(cursor + 1, cursor + 1 + emptied):
-            assert row_flags(int(book.rows[reset]["word"])) & (RESET | IMPLIED) == RESET | IMPLIED
+            assert (int(book.rows[reset]["word"]) >> FLAGS_SHIFT) & (RESET | IMPLIED) == RESET | IMPLIED
         cursor += 1 + emptied
-        bid, ask = best_bid(book, cursor), best_ask(book, cursor)
+        bid, ask = best_bid(view, cursor), best_ask(view, cursor)
         assert (bid if bid != NO_BID else reference_parts.NO_BID) == depth.bid
         assert (ask if ask != NO_ASK else reference_parts.NO_ASK) == depth.ask
         if k % every == 0:
             for of, shown in ((rec.BUY, depth.bids), (rec.SELL, depth.asks)):
                 ticks = {tick + step for step in range(-5, 6)} | set(list(shown)[:20])
                 for one in ticks:
-                    assert level_qty(book, of, one, cursor) == round(shown.get(one, 0.0) / lot)
+                    assert level_qty(view, of, one, cursor) == round(shown.get(one, 0.0) / lot)
             ghosts += sum(t > depth.bid for t in depth.bids) + sum(t < depth.ask for t in depth.asks)
     assert cursor == len(book.ns)
     return ghosts
