@@ -67,14 +67,16 @@ _BID: Final = 6  # level id of the best bid, -1
 _ASK: Final = 7  # level id of the best ask, number of levels
 _LOW: Final = 8  # lowest bid level to look at, number of levels where none is
 _HIGH: Final = 9  # highest ask level to look at, -1
-_SCALARS: Final = 10
+_IN_ORDER: Final = 10  # whether rows were received in the order in which they happened, so far
+_RECEIVED: Final = 11  # receive stamp of the last one
+_SCALARS: Final = 12
 
 
 class _Table(NamedTuple):
     """What is written."""
 
     ns: NDArray[np.int64]
-    local_ns: NDArray[np.int64]  # the other stamp, where both orders are the same one; else empty
+    local_ns: NDArray[np.int64]  # the other stamp, as long as both orders are the same one
     rows: NDArray[np.void]
     bids: NDArray[np.void]
     asks: NDArray[np.void]
@@ -105,31 +107,30 @@ def compile_depth_market(tape: Tape) -> Market:
             f"a row of this tape has {levels.lots_max} lots, a market counts fewer than {LOTS_MAX}: "
             "give the instrument a coarser lot_size"
         )
-    in_order = bool(_is_sorted(events))
-    exch, local = _compile(events, None, levels, in_order)
+    exch, local = _compile(events, None, levels)
+    end_ns = tape.end_ns if local is None else int(events["local_ns"][-1])
     if local is None:
-        local, _ = _compile(events, tape.local_order(), levels, False)
+        local, _ = _compile(events, tape.local_order(), levels)
     starts = [int(first_quoted_ns(make_view(book)[0])) for book in (exch, local)]
     if min(starts) < 0:
         raise TapeFormatError("a market needs a bid and an ask at once; this tape never shows both")
     digest = hashlib.sha256(f"{tape.digest}|depth".encode()).hexdigest()
-    end_ns = int(events["local_ns"][-1]) if in_order else tape.end_ns
     return Market(tape, exch, local, False, max(starts), end_ns, digest, depth_only=True)
 
 
 def _compile(
-    events: NDArray[np.void], order: NDArray[np.int64] | None, levels: Levels, both: bool
-) -> tuple[Book, Book | None]:
-    """The book in one order and, where `both` stamps have the same order, the one that differs by its stamps only."""
+    events: NDArray[np.void], order: NDArray[np.int64] | None, levels: Levels
+) -> tuple[Book, Book | None]:  # fmt: skip
+    """The book in one order and, where that is the other order too, the one that differs by its stamps only."""
     count = len(levels.tick)
-    table, state = _new_table(len(events), levels, both), _new_state(levels)
+    table, state = _new_table(len(events), levels), _new_state(levels, order is None)
     by_order = np.empty(0, np.int64) if order is None else order
     while True:
         _run(events, by_order, levels.of_event, table, state)
         if state.scalars[_EVENT] == len(events):
             break
         table = _with_room(table, int(state.scalars[_ROWS]), count)
-    table = _cut(table, state.scalars, both)
+    table = _cut(table, state.scalars)
     touch_start, touch_row = index_touches(table.rows, state.levels["touches"])
     ladder_level, ladder_qty, ladder_count = index_ladders(table.rows, count, levels.bids)
     marks = index_marks(len(table.rows), table.bids, table.asks, table.prints)
@@ -140,15 +141,15 @@ def _compile(
     for array in (*book, table.local_ns):
         if isinstance(array, np.ndarray):
             array.setflags(write=False)
-    return book, book._replace(ns=table.local_ns) if both else None
+    return book, book._replace(ns=table.local_ns) if state.scalars[_IN_ORDER] else None
 
 
-def _new_table(events: int, levels: Levels, both: bool) -> _Table:
+def _new_table(events: int, levels: Levels) -> _Table:
     """Lists at their largest: memory that nothing is written to costs nothing."""
     size = events + min(levels.clears, 64) * len(levels.tick)
     table = _Table(
         np.empty(size, np.int64),
-        np.empty(size if both else 0, np.int64),
+        np.empty(size, np.int64),
         np.empty(size, ROW_DTYPE),
         np.empty(events + 1, CHANGE_DTYPE),
         np.empty(events + 1, CHANGE_DTYPE),
@@ -164,44 +165,35 @@ def _new_table(events: int, levels: Levels, both: bool) -> _Table:
 def _with_room(table: _Table, rows: int, levels: int) -> _Table:
     """The table with room for half as many rows again, and for those of another reset."""
     size = rows + (rows >> 1) + levels + 1
-    grown = _Table(np.empty(size, np.int64), np.empty(size if len(table.local_ns) else 0, np.int64),
-                   np.empty(size, ROW_DTYPE), *table[3:])  # fmt: skip
+    grown = _Table(np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, ROW_DTYPE), *table[3:])
     for new, old in zip(grown[:3], table[:3], strict=True):
         new[:rows] = old[:rows]
     return grown
 
 
-def _cut(table: _Table, scalars: NDArray[np.int64], both: bool) -> _Table:
+def _cut(table: _Table, scalars: NDArray[np.int64]) -> _Table:
     """The table without its unused ends. Shrinking in place would copy; what was never written to is not in memory."""
     rows, bids, asks, prints, epochs = (int(end) for end in scalars[[_ROWS, _BIDS, _ASKS, _PRINTS, _EPOCHS]])
     return _Table(
-        table.ns[:rows], table.local_ns[: rows if both else 0], table.rows[:rows], table.bids[:bids].copy(),
+        table.ns[:rows], table.local_ns[:rows], table.rows[:rows], table.bids[:bids].copy(),
         table.asks[:asks].copy(), table.prints[:prints], table.epochs[:epochs],
     )  # fmt: skip
 
 
-def _new_state(levels: Levels) -> _State:
+def _new_state(levels: Levels, by_exchange: bool) -> _State:
     count = len(levels.tick)
     scalars = np.zeros(_SCALARS, np.int64)
     scalars[[_BIDS, _ASKS, _EPOCHS]] = 1
     scalars[[_BID, _ASK, _LOW, _HIGH]] = -1, count, count, -1
+    scalars[_IN_ORDER] = by_exchange
     return _State(levels.tick, levels.bids, np.zeros(count, _LEVEL_DTYPE), new_level_set(count), scalars)
-
-
-@njit_lean
-def _is_sorted(events: NDArray[np.void]) -> bool:
-    """Whether rows are received in the order in which they happened."""
-    in_order = True
-    for e in range(1, events.shape[0]):
-        in_order &= events[e]["local_ns"] >= events[e - 1]["local_ns"]
-    return bool(in_order)
 
 
 @njit_inline
 def _append(table: _Table, scalars: NDArray[np.int64], event: np.void, ns: int, word: int, key: int) -> None:
     row = scalars[_ROWS]
     table.ns[row] = ns
-    if table.local_ns.shape[0] > 0:
+    if scalars[_IN_ORDER]:
         table.local_ns[row] = event["local_ns"]
     table.rows[row]["word"] = word
     table.rows[row]["key"] = key
@@ -324,15 +316,18 @@ def _run(
     by_arrival = order.shape[0] > 0
     room = table.rows.shape[0]
     for k in range(scalars[_EVENT], events.shape[0]):
-        event = events[order[k] if by_arrival else k]
+        e = order[k] if by_arrival else k
+        event = events[e]
         kind = event["kind"]
         ns = event["local_ns"] if by_arrival else event["exch_ns"]
         row = scalars[_ROWS]
+        scalars[_IN_ORDER] &= event["local_ns"] >= scalars[_RECEIVED]
+        scalars[_RECEIVED] = event["local_ns"]
         if row + 1 > room or (kind == CLEAR and row + 1 + state.levels.shape[0] > room):
             scalars[_EVENT] = k
             return
         if kind == DEPTH or kind == SNAPSHOT:
-            level = level_of[order[k] if by_arrival else k]
+            level = int(level_of[e])
             qty = event["qty_lots"]
             one = state.levels[level]
             if (qty > 0) != (one["qty"] > 0):
