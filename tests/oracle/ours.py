@@ -28,8 +28,8 @@ def comparable(case: Case) -> bool:
     return len(case.settings.latency) == 0 or bool((case.settings.latency[:, 1] > 0).all())
 
 
-def against_ours(case: Case, engine: dict[str, NDArray[Any]]) -> tuple[int, list[str]]:
-    """Fills of the case that both sides have, and what they disagree about.
+def against_ours(case: Case, engine: dict[str, NDArray[Any]] | None = None) -> tuple[int, list[str]]:
+    """Fills of the case that both sides have, and what they disagree about; money, too, where the engine has run.
 
     Left out is what the engine should not have done: what it trades against nothing, what orders do that it revived
     after their end, and everything from the stamp on at which it stopped with an error.
@@ -50,7 +50,7 @@ def against_ours(case: Case, engine: dict[str, NDArray[Any]]) -> tuple[int, list
     if wanted != got:
         first = next((pair for pair in zip(wanted, got, strict=False) if pair[0] != pair[1]), (len(wanted), len(got)))
         wrong.append(f"engine {first[0]}, ours {first[1]}")
-    if not case.settings.partial and not case.error and len(theirs) == len(case.model.fills):
+    if engine is not None and not case.settings.partial and not case.error and len(theirs) == len(case.model.fills):
         wrong += _money(case, engine, session)
     return len(wanted), wrong
 
