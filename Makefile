@@ -3,7 +3,8 @@
 # make check     formatting, lint, strict types, layers, house rules
 # make run-sim   one short simulated run
 # make setup     only .venv
-# make clean     remove .venv and everything built
+# make oracle    set up .venv-oracle with hftbacktest and compare against it at length (minutes)
+# make clean     remove .venv, .venv-oracle and everything built
 #
 # PYTHON=python3.12       which interpreter .venv is made of
 # TORCH_INDEX=https://... where torch comes from, e.g. https://download.pytorch.org/whl/cpu for the small CPU build
@@ -19,7 +20,10 @@ TORCH := torch==2.13.0
 STAMP_ALL := $(VENV)/.stamp-all
 STAMP_DEV := $(VENV)/.stamp-dev
 
-.PHONY: demo test check lint run-sim setup setup-dev clean
+ORACLE := .venv-oracle
+STAMP_ORACLE := $(ORACLE)/.stamp
+
+.PHONY: demo test check lint run-sim setup setup-dev oracle clean
 
 demo: $(STAMP_ALL)
 	@$(BIN)/lobgym demo
@@ -43,8 +47,11 @@ setup: $(STAMP_ALL)
 
 setup-dev: $(STAMP_DEV)
 
+oracle: $(STAMP_DEV) $(STAMP_ORACLE)
+	LOBGYM_ORACLE=full $(BIN)/python -m pytest -q -s tests/oracle
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(ORACLE) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # A stamp is newer than all that it was made from, so a second call installs nothing.
 $(BIN)/python:
@@ -64,4 +71,11 @@ $(STAMP_ALL): pyproject.toml constraints.txt | $(BIN)/python
 $(STAMP_DEV): $(STAMP_ALL)
 	@echo "==> $(VENV): test and lint tools"
 	@$(PIP) install -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+# The peer wants its own versions, so it stays out of .venv.
+$(STAMP_ORACLE): tests/oracle/requirements.txt
+	@echo "==> $(ORACLE): hftbacktest"
+	@$(PYTHON) -m venv $(ORACLE) || { echo "No venv module? On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(ORACLE)/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r tests/oracle/requirements.txt
 	@touch $@

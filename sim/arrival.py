@@ -48,7 +48,7 @@ from lobgym.sim.timeline import is_halted
 from lobgym.sim.view import ask_tick, best_ask, best_bid, bid_tick, is_known
 from lobgym.sim.world import World, exch_of, lane_at, order_at, response_at
 
-__all__ = ["cancel_arrives", "modify_arrives", "submit_arrives"]
+__all__ = ["cancel_arrives", "modify_arrives", "rest", "submit_arrives"]
 
 _ONE: Final = np.uint64(1)
 _BITS: Final = np.int64(63)
@@ -149,7 +149,7 @@ def _price_band(w: World, opposite: int, side: int) -> int:
 
 
 @njit_leaf
-def _rest(w: World, i: int, slot: int, cursor: int, alone: bool) -> None:
+def rest(w: World, i: int, slot: int, cursor: int, alone: bool) -> None:
     """The order stands in the book from here on; with nothing before it if it is `alone` at its price."""
     lane = lane_at(w, i)
     order = order_at(w, i, slot)
@@ -217,7 +217,7 @@ def _enter(
         order["state"] = DONE
         answer_order(w, i, slot, EXPIRED, ns, NOTHING_TO_TAKE)
         return
-    _rest(w, i, slot, cursor, reaches)
+    rest(w, i, slot, cursor, reaches)
     if fresh:
         answer(w, i, slot, side, ACK, ns, tick, order["leaves"], 0, 0, 0, 0)
 
@@ -262,17 +262,20 @@ def submit_arrives(w: World, i: int, slot: int, ns: int, cursor: int) -> None:
     else:
         clear = tick > bid and tick > lane["bid_high"]
     inside = bid < tick < ask and bid != NO_BID and ask != NO_ASK
-    known = inside or lane["known_low"] <= tick <= lane["known_high"]
+    known = inside or lane["known_low"] <= tick <= lane["known_high"] or w["profile"] != 0
     if order["tif"] <= GTX and clear and known and not w["gated"] and not order["reduce_only"]:
-        _rest(w, i, slot, cursor, False)
+        rest(w, i, slot, cursor, False)
         give_answer(w, i, slot, side, ACK, ns, tick, order["leaves"], 0, 0, 0, 0)
         return
     call_submit_arrives(w, i, slot, ns, cursor)
 
 
 @entry("modify_arrives")
-def modify_arrives(w: World, i: int, slot: int, ns: int, cursor: int, tick: int, qty: int) -> int:
-    """Change an order's price and total quantity; it keeps its place if only the quantity shrinks."""
+def modify_arrives(w: World, i: int, slot: int, ns: int, cursor: int, tick: int, qty: int, believed: int) -> int:
+    """Change an order's price and total quantity; it keeps its place if only the quantity shrinks.
+
+    What its sender `believed` to be left of it does not matter here (`lobgym.sim.compat`).
+    """
     order = order_at(w, i, slot)
     lane = lane_at(w, i)
     reason = _refused_at_the_door(w, i, ns)

@@ -35,26 +35,34 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 _REGISTERED: Final[dict[str, Entry]] = {}
+_COMPAT: Final[dict[str, Entry]] = {}  # those that the compatibility profiles have instead
 
 
-def entry(name: str) -> Callable[[F], F]:
-    """Compile a kernel as the entry `name`; it takes the world and integers, and returns one."""
+def entry(name: str, compat: bool = False) -> Callable[[F], F]:
+    """Compile a kernel as the entry `name`; it takes the world and integers, and returns one.
+
+    With `compat` it is the entry of the compatibility profiles, which use the common one where they have none.
+    """
 
     def register(function: F) -> F:
         kernel = njit_lean(function)
-        _REGISTERED[name] = Entry(kernel, WORLD_DTYPE, ENTRIES[name])
+        (_COMPAT if compat else _REGISTERED)[name] = Entry(kernel, WORLD_DTYPE, ENTRIES[name])
         return kernel
 
     return register
 
 
-def entry_addresses() -> dict[str, int]:
+def _entry_of(name: str, compat: bool) -> Entry:
+    return _COMPAT[name] if compat and name in _COMPAT else _REGISTERED[name]
+
+
+def entry_addresses(compat: bool) -> dict[str, int]:
     """Address by entry; compiles what is not compiled yet."""
-    return {name: _REGISTERED[name].address for name in ENTRIES}
+    return {name: _entry_of(name, compat).address for name in ENTRIES}
 
 
 def _call(name: str) -> Any:
-    return caller(WORLD_DTYPE, f"fn_{name}", ENTRIES[name], lambda: _REGISTERED[name])
+    return caller(WORLD_DTYPE, f"fn_{name}", ENTRIES[name], lambda w: _entry_of(name, bool(w["profile"])))
 
 
 call_advance = _call("advance")

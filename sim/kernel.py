@@ -174,6 +174,7 @@ def _request(w: World, i: int, slot: int, kind: int, tick: int, qty: int, extra_
     request["due_ns"] = due
     request["tick"] = tick
     request["qty"] = qty
+    request["leaves"] = order_at(w, i, slot)["view_leaves"]
     request["slot"] = slot
     request["kind"] = kind
     lane["request_count"] = count + 1
@@ -392,7 +393,7 @@ def advance(w: World, i: int, t_ns: int) -> int:
         elif kind == REQ_CANCEL:
             cancel_arrives(w, i, request["slot"], due, end)
         else:
-            call_modify_arrives(w, i, request["slot"], due, end, request["tick"], request["qty"])
+            call_modify_arrives(w, i, request["slot"], due, end, request["tick"], request["qty"], request["leaves"])
     _learn(w, i, t_ns)
     lane["local_cursor"] = seek_forward(local_of(w), lane["local_cursor"], _received_by(w, i, t_ns))
     lane["t_ns"] = t_ns

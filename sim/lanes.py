@@ -5,6 +5,7 @@ Only `lobgym.sim.kernel` and what it calls write it. Copying the arrays is a sna
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -103,11 +104,13 @@ def make_world(
         "gated": int(params.rate_limit > 0 or margin or calendar["status_count"] > 0),
         **econ._asdict(),
         "lot_units": float(made.lot_size),
+        "lot_numerator": float(Fraction(made.lot_size).numerator),
+        "lot_denominator": float(Fraction(made.lot_size).denominator),
     }
     world = np.zeros(1, WORLD_DTYPE)
     for name, value in values.items():
         world[name] = value
-    for name, address in entry_addresses().items():
+    for name, address in entry_addresses(PROFILES[params.profile] != 0).items():
         world[f"fn_{name}"] = address
     return world, (market, lanes, defaults, entry, response, fee_tiers, margin_tiers, stamped)
 

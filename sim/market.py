@@ -34,6 +34,7 @@ class Market:
         print_implied_depth: whether prints and best quotes corrected the depth (see `lobgym.sim.compile`).
         start_ns, end_ns: first time at which both books have a bid and an ask; last receive stamp.
         digest: SHA-256 over the tape's digest and the switch.
+        depth_only: made by `lobgym.sim.compile_depth` for the compatibility profiles.
         exch_view, local_view: VIEW_DTYPE[1] of the two books, what kernels take.
         timeline: mark prices, funding settlements and halts.
     """
@@ -45,6 +46,7 @@ class Market:
     start_ns: int
     end_ns: int
     digest: str
+    depth_only: bool = False
     exch_view: NDArray[Any] = field(init=False, repr=False)
     local_view: NDArray[Any] = field(init=False, repr=False)
     timeline: Timeline = field(init=False, repr=False)
@@ -56,6 +58,10 @@ class Market:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Compiled anew where it is unpickled: views hold addresses, which no other process has."""
+        if self.depth_only:
+            from lobgym.sim.compile_depth import compile_depth_market  # here, because it imports this module
+
+            return compile_depth_market, (self.tape,)
         return Market.compile, (self.tape, self.print_implied_depth)
 
     @property

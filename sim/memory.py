@@ -227,14 +227,14 @@ class Entry:
         return self._address
 
 
-def caller(header: Dtype, field: str, arity: int, entry: Callable[[], Entry]) -> At:
+def caller(header: Dtype, field: str, arity: int, entry: Callable[[Any], Entry]) -> At:
     """`call(h, ...)`: call the kernel whose address is in `h[field]`, with `h` and `arity` integers.
 
     Args:
-        entry: gives the same kernel where there is no compiler, and so no address.
+        entry: gives the same kernel, by header, where there is no compiler, and so no address.
     """
     if _PLAIN:
-        return lambda h, *args: entry().function(h, *args)
+        return lambda h, *args: entry(h).function(h, *args)
     offset = _offset_of(header, field)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -82,7 +82,8 @@ ORDER_DTYPE: Final = np.dtype(
         ("view_leaves", np.int64),
         ("submit_ns", np.int64),
         ("arrive_ns", np.int64),  # when it reached the exchange; 0 before
-        ("front_units", np.float64),  # the queue in base units, compatibility profiles
+        ("front_units", np.float64),  # `front` and `printed` in base units, compatibility profiles
+        ("printed_units", np.float64),
         ("next_free", np.int32),  # of a free slot: the next free one, -1 at the end
         ("modifies_sent", np.int32),  # how many modifies are on their way
     ],
@@ -103,6 +104,7 @@ REQUEST_DTYPE: Final = np.dtype(
         ("due_ns", np.int64),  # when it reaches the exchange
         ("tick", np.int64),  # of a MODIFY
         ("qty", np.int64),  # of a MODIFY
+        ("leaves", np.int64),  # of the order, as its sender knew it
         ("slot", np.int32),
         ("kind", np.int8),
     ],

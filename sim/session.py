@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import lobgym.sim.compat  # noqa: F401 - stands behind the entries of the compatibility profiles
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.errors import (
     CapacityError,
@@ -140,7 +141,10 @@ class Session:
             raise ParamsError(f"lanes must be at least 1 and log_rows at least 0, got {lanes} and {log_rows}")
         if log not in LOG_LEVELS or (log != "off" and log_rows < 1):
             raise ParamsError(f"log must be one of {', '.join(LOG_LEVELS)}, with log_rows unless off; got {log!r}")
-        if self.params.print_implied_depth != market.print_implied_depth:
+        if (self.params.profile != "conservative") != market.depth_only:
+            wanted = "Market.compile" if market.depth_only else "compile_depth_market"
+            raise ParamsError(f"the profile {self.params.profile!r} needs a market made by {wanted}")
+        if self.params.print_implied_depth != market.print_implied_depth and not market.depth_only:
             raise ParamsError(
                 f"params.print_implied_depth is {self.params.print_implied_depth} but the market was compiled with "
                 f"{market.print_implied_depth}: compile it with the same switch"

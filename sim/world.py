@@ -85,8 +85,8 @@ ENTRIES: Final = {
     "on_best": 2,  # lane, row
     "scan_rows": 3,  # lane, start, end
     "submit_arrives": 4,  # lane, slot, ns, cursor
-    "modify_arrives": 6,  # lane, slot, ns, cursor, tick, qty
     "settle": 3,  # lane, ns, cursor
+    "modify_arrives": 7,  # lane, slot, ns, cursor, tick, qty, leaves that the sender believed in
     "sync_front": 3,  # lane, slot, row
     "mark_rivals": 3,  # lane, slot, row
     "answer": 10,  # lane, slot, side, kind, exch_ns, tick, qty, cash, fee, maker * 256 + reason
@@ -94,7 +94,7 @@ ENTRIES: Final = {
 WORLD_DTYPE: Final = np.dtype(
     [(name, np.int64) for name in (*_ADDRESSES, *_SIZES, *_RULES)]
     + [(f"fn_{name}", np.int64) for name in ENTRIES]
-    + [("lot_units", np.float64)],
+    + [("lot_units", np.float64), ("lot_numerator", np.float64), ("lot_denominator", np.float64)],
     align=True,
 )
 

@@ -43,8 +43,14 @@ BANNED_KEYWORDS = {
 }
 REPEATING_ROOMS = ("sim", "runtime")
 
-# The one place that may name what it wraps, and the test that copies environments as worker processes do.
-EXEMPT = {("sim/jit.py", "numba.njit"), ("tests/envs/test_contract.py", "pickle")}
+# The one place that may name what it wraps, the test that copies environments as worker processes do, and
+# scripts that run in another environment, without lobgym.
+EXEMPT = {
+    ("sim/jit.py", "numba.njit"),
+    ("tests/envs/test_contract.py", "pickle"),
+    ("tests/oracle/driver.py", "numba.njit"),
+    ("tests/oracle/replay_peer.py", "numba.njit"),
+}
 
 # Modules that nobody in lobgym imports, each with the reason why it is not dead.
 ENTRY_POINTS = {

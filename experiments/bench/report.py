@@ -17,7 +17,7 @@ from lobgym.sim.tape import Tape
 
 __all__ = ["BENCHES", "BenchRow", "find_recording", "row_of", "run_bench"]
 
-BENCHES: Final = {"step": "lobgym.experiments.bench.step"}
+BENCHES: Final = {"replay": "lobgym.experiments.bench.replay", "step": "lobgym.experiments.bench.step"}
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
