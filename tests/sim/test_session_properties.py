@@ -39,7 +39,7 @@ from lobgym.sim.view import cursor_at, level_qty
 from tests.sim.columns import columns_of
 from tests.sim.oracle import act, tape_of
 from tests.sim.reference import messages_of
-from tests.sim.reference_lane import RefMoney
+from tests.sim.reference_rules import RefMoney
 from tests.sim.strategies import START_NS, TICKS, quiet_tapes, scripts, tapes
 
 SPOT = find_instrument("binance-spot", "BTCUSDT")
