@@ -37,6 +37,7 @@ from lobgym.sim.records import (
     REJECTED,
     REQ_MODIFY,
     SELF_TRADE,
+    SENT,
     UNKNOWN_LEVEL,
     WOULD_TAKE,
 )
@@ -303,6 +304,7 @@ def modify_arrives(w: World, i: int, slot: int, ns: int, cursor: int, tick: int,
         answer_order(w, i, slot, MODIFY_REJECTED, ns, reason)
         return 0
     _leave(w, i, slot, cursor)
+    order["state"] = SENT
     order["tick"] = tick
     order["qty"] = qty
     order["leaves"] = leaves
