@@ -37,7 +37,7 @@ from lobgym.sim.market import Market
 from lobgym.sim.mids import last_quoted_mid2
 from lobgym.sim.money import fits, mark_value
 from lobgym.sim.params import SimParams
-from lobgym.sim.queue import QUEUE_MODELS
+from lobgym.sim.queue import LOTS_MAX, QUEUE_MODELS
 from lobgym.sim.records import (
     BUY,
     ERR_LEDGER,
@@ -278,7 +278,8 @@ class Session:
                 f"an order needs side 1 or -1, tif 0 to 4, tick and qty of at least 1; got side {side}, tif {tif}, "
                 f"tick {tick}, qty {qty}"
             )
-        if not fits(self.econ, tick, qty):
+        # What a market order will cost is not known yet: each of its fills is tested on its own.
+        if qty >= LOTS_MAX if tif == MARKET else not fits(self.econ, tick, qty):
             raise LedgerOverflowError(f"{qty} lots at {tick} ticks exceed the ledger's integers; order less")
         order_id = int(submit(self.world, lane, side, tick, qty, tif, int(reduce_only)))
         if order_id == 0:

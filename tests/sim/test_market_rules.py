@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from lobgym.sim import records as rec
-from lobgym.sim.instrument import SYNTH
+from lobgym.sim.errors import LedgerOverflowError
+from lobgym.sim.instrument import SYNTH, find_instrument
 from lobgym.sim.latency import LatencyQuantiles, LatencyTable
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
@@ -93,6 +94,19 @@ def test_a_market_order_stops_at_its_band() -> None:
     wide = play(PLAIN.replace(market_band_ppm=9_901), [(1, submit(B, 0, 12, rec.MARKET))])
     assert answers(narrow) == [fill(1, 101, 10), end(rec.EXPIRED, 1, rec.NOTHING_TO_TAKE)]
     assert answers(wide) == [fill(1, 101, 10), fill(1, 102, 2)]
+
+
+def test_a_market_order_needs_no_price_to_be_affordable() -> None:
+    # At one tick, 5,000 inverse contracts would be worth more than the ledger counts; at the market they are not.
+    inverse = find_instrument("binance-coinm", "BTCUSD_PERP")
+    rows = [(rec.DEPTH, side, 600_000 - side, 10_000, 1) for side in (B, S)]
+    end_row = (START + 9, START + 9, [(rec.INDEX, 0, 0, 5, 0)])
+    session = Session(Market.compile(tape_of([(START, START, rows), end_row], inverse)), PLAIN)
+    session.submit(0, B, 0, 5_000, rec.MARKET)
+    session.advance(START + 9)
+    assert session.account().position_lots == 5_000
+    with pytest.raises(LedgerOverflowError, match="order less"):
+        session.submit(0, B, 0, 1 << 42, rec.MARKET)
 
 
 # -- self-trade prevention ---------------------------------------------------------------------------------------------
