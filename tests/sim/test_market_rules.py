@@ -109,6 +109,12 @@ def test_a_market_order_needs_no_price_to_be_affordable() -> None:
         session.submit(0, B, 0, 1 << 42, rec.MARKET)
 
 
+def test_what_an_older_snapshot_covered_is_not_known_any_more() -> None:
+    again = [(rec.CLEAR, 0, 0, 0, 2), (rec.SNAPSHOT, B, 98, 5, 2), (rec.SNAPSHOT, S, 101, 5, 2)]
+    lane = play(PLAIN, [(1, submit(B, 98, 1)), (25, submit(S, 102, 1)), (26, submit(S, 101, 1))], [(20, again)])
+    assert answers(lane) == [ack(1, 98, 1), end(rec.REJECTED, 2, rec.UNKNOWN_LEVEL), ack(3, 101, 1)]
+
+
 # -- self-trade prevention ---------------------------------------------------------------------------------------------
 
 OWN = [(1, submit(S, 102, 3)), (2, submit(S, 102, 4)), (3, submit(S, 103, 5))]
