@@ -32,9 +32,25 @@ def _lesser(a: float, b: float) -> float:
     return a if math.isnan(b) or a < b else b
 
 
+@njit_inline
+def _over(a: float, b: float) -> float:
+    """A quotient as the processor has it, also where no compiler is."""
+    if b != 0.0:
+        return a / b
+    return math.nan if a == 0.0 or math.isnan(a) else math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
+@njit_inline
+def _ln(x: float) -> float:
+    """A logarithm likewise."""
+    if x > 0.0:
+        return math.log(x)
+    return -math.inf if x == 0.0 else math.nan
+
+
 @njit_lean
 def probability_behind(model: int, power: float, front: float, back: float) -> float:
-    """Probability that a cancellation was behind the order; NaN or infinite where the engine's is.
+    """Probability that a cancellation was behind the order; NaN or infinite where the engine's is. `power`: 1, 2 or 3.
 
     The engine has no optimistic model; here it is the probability 0.
     """
@@ -42,15 +58,15 @@ def probability_behind(model: int, power: float, front: float, back: float) -> f
         return 0.0
     if model == POWER:
         behind = math.pow(back, power)
-        return behind / (behind + math.pow(front, power))
+        return _over(behind, behind + math.pow(front, power))
     if model == POWER2:
-        return math.pow(back, power) / math.pow(back + front, power)
+        return _over(math.pow(back, power), math.pow(back + front, power))
     if model == POWER3:
-        return 1.0 - math.pow(front / (front + back), power)
+        return 1.0 - math.pow(_over(front, front + back), power)
     if model == LOG:
-        behind = math.log(1.0 + back)
-        return behind / (behind + math.log(1.0 + front))
-    return math.log(1.0 + back) / math.log(1.0 + (back + front))
+        behind = _ln(1.0 + back)
+        return _over(behind, behind + _ln(1.0 + front))
+    return _over(_ln(1.0 + back), _ln(1.0 + (back + front)))
 
 
 @njit_lean

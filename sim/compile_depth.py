@@ -242,39 +242,30 @@ def _bid_below(state: _State, level: int, tick: int) -> int:
     return level if level >= state.scalars[_LOW] else -1
 
 
-@njit_inline
-def _bid_row(table: _Table, state: _State, row: int, level: int, qty: int) -> None:
-    """What a bid row does to the bests."""
+@njit_lean
+def _best_moves(table: _Table, state: _State, row: int, level: int, qty: int) -> None:
+    """A row sets a level in front of its side's best, or empties the best."""
     scalars = state.scalars
-    if qty > 0:
-        if level > scalars[_BID]:
+    bid = scalars[_BID]
+    ask = scalars[_ASK]
+    end = state.level_tick.shape[0]
+    tick = state.level_tick[level]
+    if level < state.bid_levels:
+        if qty > 0:
             _new_bid(table, state, row, level)
-            ask = scalars[_ASK]
-            tick = state.level_tick[level]
-            if ask < state.level_tick.shape[0] and tick >= state.level_tick[ask]:
+            if ask < end and tick >= state.level_tick[ask]:
                 _new_ask(table, state, row, _ask_above(state, ask, tick))
-        scalars[_LOW] = min(scalars[_LOW], level)
-    elif level == scalars[_BID]:
-        _new_bid(table, state, row, _bid_below(state, level, NO_ASK))
-        if scalars[_BID] < 0:
-            scalars[_LOW] = state.level_tick.shape[0]
-
-
-@njit_inline
-def _ask_row(table: _Table, state: _State, row: int, level: int, qty: int) -> None:
-    """What an ask row does to the bests."""
-    scalars = state.scalars
-    if qty > 0:
-        if level < scalars[_ASK]:
-            _new_ask(table, state, row, level)
-            bid = scalars[_BID]
-            tick = state.level_tick[level]
-            if bid >= 0 and tick <= state.level_tick[bid]:
-                _new_bid(table, state, row, _bid_below(state, bid, tick))
-        scalars[_HIGH] = max(scalars[_HIGH], level)
-    elif level == scalars[_ASK]:
+        else:
+            _new_bid(table, state, row, _bid_below(state, level, NO_ASK))
+            if scalars[_BID] < 0:
+                scalars[_LOW] = end
+    elif qty > 0:
+        _new_ask(table, state, row, level)
+        if bid >= 0 and tick <= state.level_tick[bid]:
+            _new_bid(table, state, row, _bid_below(state, bid, tick))
+    else:
         _new_ask(table, state, row, _ask_above(state, level, NO_BID))
-        if scalars[_ASK] == state.level_tick.shape[0]:
+        if scalars[_ASK] == end:
             scalars[_HIGH] = -1
 
 
@@ -307,6 +298,28 @@ def _clear(table: _Table, state: _State, event: np.void, ns: int) -> None:
     scalars[_HIGH] = -1
 
 
+@njit_inline
+def _level_row(table: _Table, state: _State, event: np.void, ns: int, level: int) -> None:
+    """Depth sets a level. Which side, and whether it fills or empties, is a toss: no branches until a best moves."""
+    scalars = state.scalars
+    row = scalars[_ROWS]
+    qty = event["qty_lots"]
+    one = state.levels[level]
+    fills = qty > 0
+    state.full[level >> 5] ^= int(fills != (one["qty"] > 0)) << (level & 31)  # `level_set.flip`, if it has to
+    one["qty"] = qty
+    one["touches"] += 1
+    is_bid = level < state.bid_levels
+    _append(table, scalars, event, ns, qty << QTY_SHIFT | _END | int(is_bid) << SIDE_SHIFT | ROW_LEVEL, level)
+    end = state.level_tick.shape[0]
+    scalars[_LOW] = min(scalars[_LOW], level + (end - level) * int(not (fills and is_bid)))
+    scalars[_HIGH] = max(scalars[_HIGH], (level + 1) * int(fills and not is_bid) - 1)
+    bid = scalars[_BID]
+    ask = scalars[_ASK]
+    if (fills and bid < level < ask) or (not fills and (level == bid or level == ask)):
+        _best_moves(table, state, row, level, qty)
+
+
 @njit_lean
 def _run(
     events: NDArray[np.void], order: NDArray[np.int64], level_of: NDArray[np.int32], table: _Table, state: _State
@@ -327,19 +340,7 @@ def _run(
             scalars[_EVENT] = k
             return
         if kind == DEPTH or kind == SNAPSHOT:
-            level = int(level_of[e])
-            qty = event["qty_lots"]
-            one = state.levels[level]
-            if (qty > 0) != (one["qty"] > 0):
-                flip(state.full, level)
-            one["qty"] = qty
-            one["touches"] += 1
-            if level < state.bid_levels:
-                _append(table, scalars, event, ns, qty << QTY_SHIFT | _END | 1 << SIDE_SHIFT | ROW_LEVEL, level)
-                _bid_row(table, state, row, level, qty)
-            else:
-                _append(table, scalars, event, ns, qty << QTY_SHIFT | _END | ROW_LEVEL, level)
-                _ask_row(table, state, row, level, qty)
+            _level_row(table, state, event, ns, int(level_of[e]))
             if kind == SNAPSHOT:
                 epoch = table.epochs[scalars[_EPOCHS] - 1]
                 epoch["low"] = min(epoch["low"], event["price_ticks"])
