@@ -372,6 +372,8 @@ def sync_lists(w: World, i: int, cursor: int) -> None:
     """Move the lane's places in the book's lists to row `cursor`."""
     book = exch_of(w)
     lane = lane_at(w, i)
+    if cursor > lane["known_until"]:
+        lane["known_low"], lane["known_high"], lane["known_until"] = known_range(book, cursor)
     gap = cursor - lane["list_cursor"]
     if gap == 0:
         return
@@ -393,8 +395,6 @@ def sync_lists(w: World, i: int, cursor: int) -> None:
         lane["ask_at"] = ask_index(book, cursor)
         lane["print_at"] = print_index(book, cursor)
     lane["list_cursor"] = cursor
-    if cursor > lane["known_until"]:
-        lane["known_low"], lane["known_high"], lane["known_until"] = known_range(book, cursor)
 
 
 @njit_leaf
