@@ -1,8 +1,8 @@
 """The clock of a lane: requests travel to the exchange, rows and requests are applied in order, answers travel back.
 
 Everything stamped at or before the target time is processed in one total order: by stamp, and where stamps are
-equal the exchange's data, then what its calendar says, then the orders that arrive with it. What a lane knows
-(`view_*`, its local cursor) only ever comes from rows and answers that have reached it.
+equal the exchange's data, then what the venue's calendar has for the account, then the orders that arrive with it. What
+a lane knows (`view_*`, its local cursor) only ever comes from rows and answers that have reached it.
 
 These functions are what a compiled strategy calls; `Session` is their plain Python face.
 """

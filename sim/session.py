@@ -88,9 +88,9 @@ _VARIED: Final = {
 class Account:
     """A lane's account: integers in lots and in the instrument's money unit.
 
-    `equity` = cash - fees - funding + position at the last two-sided local mid, with the exchange's figures, and
-    without the capital; the `view_` ones are what the lane itself knows. `realised` is the profit of closed lots by
-    average entry price, fees and funding not included; `liquidations` counts the checks that found too little margin.
+    `equity` = cash - fees - funding + position at the last two-sided local mid, with the exchange's figures and without
+    the capital; the `view_` ones are what the lane itself knows. `realised` is the profit of closed lots by average
+    entry price, fees and funding not included; `liquidations` counts the checks that found too little margin.
     """
 
     position_lots: int

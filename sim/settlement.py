@@ -1,7 +1,7 @@
 """What the venue does to accounts by its own calendar: funding settlements, margin checks, liquidation.
 
-A lane stops for it between two rows (`lobgym.sim.kernel.advance`): everything stamped before, and the book's rows
-of the same stamp, have been applied; requests that arrive at that stamp come after (docs/economics.md).
+A lane stops for it between two stamps (`lobgym.sim.kernel.advance`): the book's rows up to and with that stamp have
+been applied; requests that arrive then come after (docs/economics.md).
 """
 
 from __future__ import annotations

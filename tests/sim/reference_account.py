@@ -22,9 +22,17 @@ class RefAccount(RefMessages):
     def __init__(self, events: Any, local_order: Any, instrument: Instrument, params: Any, seed: int) -> None:
         super().__init__(events, local_order, instrument, params, seed)
         self.is_spot = instrument.kind == "spot"
+        unit, own = instrument.money_unit, instrument.margin
+        tiers = [(int(tier.notional_from / unit), tier.initial_ppm, tier.maintenance_ppm) for tier in own]
+        self.margin_tiers = tiers if params.margin_tiers is None else params.margin_tiers
+        extra = params.liquidation_fee_ppb
+        self.liquidation_ppb: int = instrument.liquidation_fee if extra is None else extra
         maker, taker = params.maker_fee_ppb, params.taker_fee_ppb
-        maker = instrument.maker_fee_ppb if maker is None else maker
-        self.fee_tiers = params.fee_tiers or ((0, maker, instrument.taker_fee_ppb if taker is None else taker),)
+        first = (0, instrument.maker_fee_ppb if maker is None else maker, instrument.taker_fee_ppb)
+        self.fee_tiers = params.fee_tiers or ((*first[:2], first[2] if taker is None else taker),)
+        if params.fee_tiers is None and maker is None and taker is None:
+            rest = instrument.fee_tiers or ()
+            self.fee_tiers += tuple((int(t.turnover_from / unit), t.maker_fee_ppb, t.taker_fee_ppb) for t in rest)
         self.position = self.cash = self.fees = self.funding = self.turnover = self.liquidations = 0
         self.halted = False
         self.mark: int | None = None  # 1e-8 quote units
@@ -94,5 +102,5 @@ class RefAccount(RefMessages):
             if other.state == rec.LIVE and other is not order:
                 most[other.side] += other.leaves
         lots = max(abs(self.position + most[rec.BUY]), abs(self.position - most[rec.SELL]))
-        need = margin(self.money.notional(lots, self._price()), self.params.margin_tiers, 1)
+        need = margin(self.money.notional(lots, self._price()), self.margin_tiers, 1)
         return need > self._margin_equity()

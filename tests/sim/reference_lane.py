@@ -94,11 +94,11 @@ class RefLane(RefAccount):
             self.exch_bests = bid, ask
 
     def _check_margin(self, now: int) -> None:
-        if self.params.capital is None or not self.params.margin_tiers or self.is_spot or self.position == 0:
+        if self.params.capital is None or not self.margin_tiers or self.is_spot or self.position == 0:
             return
         self.branches["margin check"] += 1
         notional = self.money.notional(self.position, self._price())
-        if self._margin_equity() >= margin(notional, self.params.margin_tiers, 2):
+        if self._margin_equity() >= margin(notional, self.margin_tiers, 2):
             return
         self.liquidations += 1
         for order in self.orders.values():
@@ -108,7 +108,7 @@ class RefLane(RefAccount):
         closing = RefOrder(0, side, 0, lots, rec.IOC, False, now, lots, lots)
         for tick, qty in self._takeable(side, None):
             if closing.leaves:
-                self._take(closing, tick, qty, now, self.params.liquidation_fee_ppb)
+                self._take(closing, tick, qty, now, self.liquidation_ppb)
         self.branches["liquidation left some" if closing.leaves else "liquidation closed all"] += 1
 
     # -- requests, section 3 --

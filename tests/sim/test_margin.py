@@ -7,7 +7,6 @@ draws tables and notionals. Files go through JSON and back; the JSON of instrume
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -22,9 +21,11 @@ from hypothesis import strategies as st
 
 from lobgym.sim.errors import InstrumentError
 from lobgym.sim.instrument import BUILTIN, SYNTH, Instrument, find_instrument, load_instrument
-from lobgym.sim.margin import fee_ppb, initial_margin, liquidatable, maintenance_margin
+from lobgym.sim.margin import initial_margin, maintenance_margin
+from lobgym.sim.memory import address_of
 from lobgym.sim.tape import Tape
 from lobgym.sim.tiers import FeeTier, MarginTier
+from lobgym.sim.world import WORLD_DTYPE
 from tests.project import ROOT
 
 PERP = find_instrument("binance-usdm", "BTCUSDT")
@@ -35,7 +36,13 @@ FIELDS_OF_OLD = {
     *("symbol", "venue", "kind", "base", "quote", "tick_size", "lot_size", "contract_size"),
     *("maker_fee_ppb", "taker_fee_ppb"),
 }
-NO_TIERS = np.zeros((0, 7), np.int64)
+
+
+def world_of(table: Any) -> Any:
+    """A world that holds nothing but a margin table, which must outlive it."""
+    world = np.zeros(1, WORLD_DTYPE)
+    world["margin_tiers"], world["margin_tier_count"] = address_of(table), len(table)
+    return world[0]
 
 
 def tier(start: str, initial: int, maintenance: int) -> MarginTier:
@@ -67,21 +74,21 @@ def restated(tiers: tuple[MarginTier, ...], rates: list[int], notional: int, uni
 def test_margin_is_the_sum_of_its_slices(tiers: tuple[MarginTier, ...], notional: int) -> None:
     one = replace(SYNTH, margin_tiers=tiers)
     table = one.margin_table()
-    assert initial_margin(notional, table) == restated(
-        tiers, [row.initial_ppm for row in tiers], notional, one.money_unit
-    )
-    assert maintenance_margin(notional, table) == restated(
+    w = world_of(table)
+    assert initial_margin(w, notional) == restated(tiers, [row.initial_ppm for row in tiers], notional, one.money_unit)
+    assert maintenance_margin(w, notional) == restated(
         tiers, [row.maintenance_ppm for row in tiers], notional, one.money_unit
     )
-    assert maintenance_margin(notional, table) <= initial_margin(notional, table) <= notional
+    assert maintenance_margin(w, notional) <= initial_margin(w, notional) <= notional
 
 
 @pytest.mark.parametrize("one", [PERP, COIN, find_instrument("binance-coinm", "ETHUSD_PERP")], ids=str)
 def test_margin_does_not_jump(one: Instrument) -> None:
     table = one.margin_table()
+    w = world_of(table)
     for start in table[1:, 0].tolist():
         for margin in (initial_margin, maintenance_margin):
-            below, at, above = (margin(start + by, table) for by in (-1, 0, 1))
+            below, at, above = (margin(w, start + by) for by in (-1, 0, 1))
             assert 0 <= at - below <= 1
             assert 0 <= above - at <= 1
 
@@ -89,31 +96,18 @@ def test_margin_does_not_jump(one: Instrument) -> None:
 def test_a_worked_example() -> None:
     """1,000,000 USDT: 500,000 at the first maintenance rate, 500,000 at the second."""
     table = PERP.margin_table()
-    assert maintenance_margin(10**6 * 10**8, table) == (500_000 * 4 + 500_000 * 5) // 1000 * 10**8
-    assert initial_margin(1, table) == 1  # rounded up
+    w = world_of(table)
+    assert maintenance_margin(w, 10**6 * 10**8) == (500_000 * 4 + 500_000 * 5) // 1000 * 10**8
+    assert initial_margin(w, 1) == 1  # rounded up
 
 
-@given(st.integers(-MONEY_MAX, MONEY_MAX), st.integers(0, MONEY_MAX))
-def test_liquidation_begins_below_the_maintenance_margin(equity: int, notional: int) -> None:
-    table = PERP.margin_table()
-    needed = maintenance_margin(notional, table)
-    assert liquidatable(equity, notional, table) == (notional > 0 and equity < needed)
-    assert not liquidatable(needed, notional, table)
-    assert liquidatable(needed - 1, notional, table) == (notional > 0)
-    assert not liquidatable(equity, notional, NO_TIERS)
-    assert initial_margin(notional, NO_TIERS) == maintenance_margin(notional, NO_TIERS) == 0
+def test_without_tiers_no_margin_is_asked_for() -> None:
+    table = np.zeros((0, 7), np.int64)
+    w = world_of(table)
+    assert initial_margin(w, MONEY_MAX) == maintenance_margin(w, MONEY_MAX) == 0
 
 
 # -- fee tiers ---------------------------------------------------------------------------------------------------------
-
-
-@given(st.sets(st.integers(1, 10**15), max_size=6), st.integers(0, 2 * 10**15))
-def test_fees_follow_the_turnover(starts: set[int], turnover: int) -> None:
-    rows = tuple(FeeTier(Decimal(start) / 10**8, -k, 100 - k) for k, start in enumerate(sorted(starts), start=1))
-    table = replace(SYNTH, maker_fee_ppb=0, taker_fee_ppb=100, fee_tiers=rows).fee_table()
-    at = bisect_right(sorted(starts), turnover)
-    assert fee_ppb(turnover, 1, table) == -at
-    assert fee_ppb(turnover, 0, table) == 100 - at
 
 
 def test_a_given_fee_replaces_every_tier() -> None:

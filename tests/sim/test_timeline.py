@@ -22,7 +22,10 @@ from lobgym.sim import timeline as tl
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.importers.binance import import_binance
 from lobgym.sim.instrument import SYNTH
+from lobgym.sim.jit import njit_lean
+from lobgym.sim.memory import address_of
 from lobgym.sim.tape import Tape, inspect
+from lobgym.sim.world import WORLD_DTYPE
 from tests.recordings import BINANCE
 
 MS = 1_000_000
@@ -82,14 +85,25 @@ def settlements(tape: Tape) -> dict[int, int]:
     return found
 
 
+def world_of(timeline: tl.Timeline, settles: bool = True, checks: bool = True) -> tuple[Any, Any]:
+    """A world that holds nothing but a calendar, and what must live as long as it."""
+    stamped, values = tl.bind_timeline(timeline, settles, checks)
+    world = np.zeros(1, WORLD_DTYPE)
+    world["stamped"] = address_of(stamped)
+    for name, value in values.items():
+        world[name] = value
+    return world[0], stamped
+
+
 @given(tapes())
 @settings(max_examples=200, deadline=None)
 def test_state_at_every_stamp(tape: Tape) -> None:
     timeline = tl.compile_timeline(tape)
+    w, _kept = world_of(timeline)
     for ns in sorted({at + by for at, *_ in rows_of(tape) for by in (-1, 0, 1)}):
-        assert tl.mark_at(timeline, ns) == last_of(tape, rec.MARK, ns)
+        assert tl.mark_at(w, ns) == last_of(tape, rec.MARK, ns)
         assert tl.index_at(timeline, ns) == last_of(tape, rec.INDEX, ns)
-        assert tl.is_halted(timeline, ns) == bool(last_of(tape, rec.STATUS, ns))
+        assert tl.is_halted(w, ns) == bool(last_of(tape, rec.STATUS, ns))
 
 
 @given(tapes())
@@ -100,37 +114,42 @@ def test_settlements(tape: Tape) -> None:
     assert (np.diff(timeline.settlements["ns"]) > 0).all()
 
 
-def restated_events(tape: Tape, start: int, end: int) -> list[tuple[int, int, int]]:
-    """Everything after `start` up to `end`, in the stated order, from the rows alone."""
-    stamps: dict[tuple[int, int], int] = {}
-    for at, kind, value, _ in rows_of(tape):
-        if kind == rec.STATUS:
-            stamps[at, tl.STATUS_CHANGE] = value
-        if kind == rec.MARK and value > 0:
-            stamps[at, tl.MARK_CHANGE] = value
-            stamps[at, tl.MARGIN_CHECK] = value
-    if not any(kind == tl.MARK_CHANGE for _, kind in stamps):
-        stamps |= {(ns, tl.MARGIN_CHECK): 0 for ns in range(0, end + 1, SECOND)}
-    stamps |= {(ns, tl.SETTLEMENT): rate for ns, rate in settlements(tape).items()}
-    return [(ns, kind, value) for (ns, kind), value in sorted(stamps.items()) if start < ns <= end]
+Due = tuple[int, int | None, bool]  # stamp, rate of its settlement, whether margin is checked
 
 
-def walked(timeline: tl.Timeline, start: int, end: int) -> list[tuple[int, int, int]]:
-    cursor, check = tl.event_cursor_at(timeline, start), tl.first_check(timeline, start)
-    seen = []
-    while True:
-        ns, kind, value = tl.upcoming(timeline, cursor, check)
-        if ns > end or ns == tl.FOREVER:
-            return seen
-        seen.append((int(ns), int(kind), int(value)))
-        cursor, check = tl.step_over(timeline, cursor, check)
+def restated(tape: Tape, start: int, end: int, settles: bool = True, checks: bool = True) -> list[Due]:
+    """All that is due after `start` up to `end`, from the rows alone."""
+    rates = settlements(tape) if settles else {}
+    marked = {at for at, kind, value, _ in rows_of(tape) if kind == rec.MARK and value > 0}
+    checked = (marked or set(range(0, end + 1, SECOND))) if checks else set()
+    return [(ns, rates.get(ns), ns in checked) for ns in sorted(rates.keys() | checked) if start < ns <= end]
 
 
-@given(tapes(), st.integers(0, 8), st.sampled_from((0, 1, MS, SECOND)))
+def walked(timeline: tl.Timeline, start: int, end: int, settles: bool = True, checks: bool = True) -> list[Due]:
+    w, _kept = world_of(timeline, settles, checks)
+    seen: list[Due] = []
+    ns = int(tl.next_due(w, start))
+    while ns <= end:
+        k = int(tl.settlement_at(w, ns))
+        seen.append((ns, rate_of(w, k) if k >= 0 else None, bool(tl.is_check(w, ns))))
+        ns = int(tl.next_due(w, ns))
+    return seen
+
+
+@njit_lean
+def rate_of(w: Any, k: int) -> int:
+    rate: int = tl.settlement_rate(w, k)
+    return rate
+
+
+@given(tapes(), st.integers(0, 8), st.sampled_from((0, 1, MS, SECOND)), st.booleans(), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_a_lane_meets_every_event_once_and_in_order(tape: Tape, start_ms: int, beyond: int) -> None:
+def test_a_lane_meets_all_that_is_due_once(
+    tape: Tape, start_ms: int, beyond: int, settles: bool, checks: bool
+) -> None:  # fmt: skip
     start, end = start_ms * MS, tape.end_ns + beyond
-    assert walked(tl.compile_timeline(tape), start, end) == restated_events(tape, start, end)
+    due = restated(tape, start, end, settles, checks)
+    assert walked(tl.compile_timeline(tape), start, end, settles, checks) == due
 
 
 def test_checks_on_whole_seconds_where_there_are_no_marks() -> None:
@@ -144,36 +163,21 @@ def test_checks_on_whole_seconds_where_there_are_no_marks() -> None:
         ]
     )
     timeline = tl.compile_timeline(tape)
-    assert len(timeline.events) == 3
-    assert walked(timeline, SECOND, 4 * SECOND) == [
-        (2 * SECOND, tl.MARGIN_CHECK, 0),
-        (third, tl.STATUS_CHANGE, 1),
-        (third, tl.SETTLEMENT, 8),
-        (third, tl.MARGIN_CHECK, 0),
-        (third + 5, tl.STATUS_CHANGE, 0),
-        (4 * SECOND, tl.MARGIN_CHECK, 0),
-    ]
-    assert walked(timeline, SECOND - 1, SECOND) == [(SECOND, tl.MARGIN_CHECK, 0)]
-
-
-def test_order_at_one_stamp() -> None:
-    rows = [(MS, rec.FUNDING, 7, 1), (MS, rec.MARK, 3, 0), (MS, rec.STATUS, 1, 0), (MS, rec.MARK, 4, 0)]
-    assert walked(tl.compile_timeline(tape_of(rows)), 0, MS) == [
-        (MS, tl.STATUS_CHANGE, 1),
-        (MS, tl.MARK_CHANGE, 4),
-        (MS, tl.SETTLEMENT, 7),
-        (MS, tl.MARGIN_CHECK, 4),
-    ]
+    due = [(2 * SECOND, None, True), (third, 8, True), (4 * SECOND, None, True)]
+    assert walked(timeline, SECOND, 4 * SECOND) == due
+    assert walked(timeline, SECOND - 1, SECOND) == [(SECOND, None, True)]
 
 
 def test_a_market_without_any_of_it(small_tape: Tape) -> None:
     timeline = tl.compile_timeline(small_tape)
-    assert [len(array) for array in timeline] == [0] * 5
+    assert [len(array) for array in timeline] == [0] * 4
     start = small_tape.start_ns
-    assert tl.mark_at(timeline, start) == 0
-    assert not tl.is_halted(timeline, start)
+    w, _kept = world_of(timeline)
+    assert tl.mark_at(w, start) == 0
+    assert not tl.is_halted(w, start)
     whole = list(range(-(-(start + 1) // SECOND) * SECOND, start + 10 * SECOND + 1, SECOND))
-    assert walked(timeline, start, start + 10 * SECOND) == [(ns, tl.MARGIN_CHECK, 0) for ns in whole]
+    assert walked(timeline, start, start + 10 * SECOND) == [(ns, None, True) for ns in whole]
+    assert tl.next_due(world_of(timeline, checks=False)[0], start) == tl.FOREVER
 
 
 def test_arrays_do_not_change() -> None:
@@ -188,6 +192,7 @@ from lobgym.sim import records as rec
 from lobgym.sim import timeline as tl
 from lobgym.sim.instrument import SYNTH
 from lobgym.sim.tape import Tape
+from tests.sim.test_timeline import world_of
 events = np.zeros(60, rec.EVENT_DTYPE)
 events["exch_ns"] = events["local_ns"] = np.arange(60) // 3 * 400_000_000
 events["kind"] = [(rec.MARK, rec.INDEX, rec.FUNDING, rec.STATUS)[k * k % 7 % 4] for k in range(60)]
@@ -196,12 +201,14 @@ events["seq"] = np.arange(60) // 3 * 450
 for kept in (events, events[events["kind"] != rec.MARK]):
     timeline = tl.compile_timeline(Tape(kept, SYNTH))
     print(*timeline)
-    cursor, check = tl.event_cursor_at(timeline, 5), tl.first_check(timeline, 5)
+    w, stamped = world_of(timeline)
+    ns = 5
     for _ in range(40):
-        ns, kind, value = tl.upcoming(timeline, cursor, check)
-        cursor, check = tl.step_over(timeline, cursor, check)
-        state = tl.mark_at(timeline, ns), tl.index_at(timeline, ns), int(tl.is_halted(timeline, ns))
-        print(int(ns), int(kind), int(value), *state)
+        ns = int(tl.next_due(w, ns))
+        state = tl.mark_at(w, ns), tl.index_at(timeline, ns), tl.is_halted(w, ns)
+        print(ns, int(tl.settlement_at(w, ns)), int(tl.is_check(w, ns)), *map(int, state))
+        if ns == tl.FOREVER:
+            break
 """
 
 
@@ -213,7 +220,7 @@ def test_equal_without_compilation() -> None:
         ).stdout  # fmt: skip
 
     plain = run(NUMBA_DISABLE_JIT="1")
-    assert plain.count("\n") > 80
+    assert plain.count("\n") > 60
     assert plain == run()
 
 
@@ -260,13 +267,14 @@ def test_a_slice_begins_in_the_state_of_its_start(tape: Tape, halves: int) -> No
     if start > int(tape.events["exch_ns"][-1]):
         return
     cut = tape.slice_time(start, 1 << 61)
-    whole, part = tl.compile_timeline(tape), tl.compile_timeline(cut)
+    timelines = tl.compile_timeline(tape), tl.compile_timeline(cut)
+    (whole, _kept), (part, _too) = (world_of(timeline) for timeline in timelines)
     for ns in range(start, cut.end_ns + MS, MS // 2):
         assert tl.mark_at(part, ns) == tl.mark_at(whole, ns)
-        assert tl.index_at(part, ns) == tl.index_at(whole, ns)
+        assert tl.index_at(timelines[1], ns) == tl.index_at(timelines[0], ns)
         assert tl.is_halted(part, ns) == tl.is_halted(whole, ns)
     later = {ns: rate for ns, rate in settlements(tape).items() if ns >= start}
-    assert dict(part.settlements.tolist()) == later
+    assert dict(timelines[1].settlements.tolist()) == later
 
 
 def test_the_settlement_of_a_recording(recordings_dir: Any) -> None:
@@ -278,6 +286,7 @@ def test_the_settlement_of_a_recording(recordings_dir: Any) -> None:
     ((due, rate),) = timeline.settlements.tolist()
     assert due % (8 * 3600 * SECOND) == 0
     assert 0 < rate < 10**10  # below 1%
-    assert tl.mark_at(timeline, due) == last_of(tape, rec.MARK, due) > 0
+    w, _kept = world_of(timeline)
+    assert tl.mark_at(w, due) == last_of(tape, rec.MARK, due) > 0
     assert len(timeline.marks) > 90
-    assert walked(timeline, tape.start_ns, tape.end_ns) == restated_events(tape, tape.start_ns, tape.end_ns)
+    assert walked(timeline, tape.start_ns, tape.end_ns) == restated(tape, tape.start_ns, tape.end_ns)
