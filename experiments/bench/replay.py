@@ -37,7 +37,7 @@ from lobgym.sim.tape import Tape
 from lobgym.sim.view import best_ask, best_bid
 from lobgym.sim.world import World, lane_at, local_of, order_at
 
-__all__ = ["CASES", "replay_tape", "run"]
+__all__ = ["CASES", "Peer", "measure", "replay_tape", "run"]
 
 CASES: Final = ("cancel_all", "keep_unchanged")
 RECORDING: Final = "binance_usdm/btcusdt_20240808.gz"
@@ -124,7 +124,7 @@ def _ours(tape: Tape, keep: bool) -> tuple[float, float, Session]:
     return compiled - begin, done - compiled, session
 
 
-class _Peer:
+class Peer:
     """The peer's process, ready to run; a context manager."""
 
     def __init__(self, tape: Tape, python: Path) -> None:
@@ -156,7 +156,7 @@ class _Peer:
         result: dict[str, Any] = json.loads(self._read())
         return result
 
-    def __enter__(self) -> _Peer:
+    def __enter__(self) -> Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -173,18 +173,19 @@ def run(cases: list[str]) -> Iterator[BenchRow]:
         return
     tape = replay_tape(recording)
     python = Path(os.environ.get("LOBGYM_ORACLE_PYTHON", _ROOT / ".venv-oracle" / "bin" / "python"))
-    with _Peer(tape, python) if python.exists() else nullcontext() as peer:
+    with Peer(tape, python) if python.exists() else nullcontext() as peer:
         for case in cases:
-            yield _row(tape, case, peer)
+            yield measure(tape, case, peer)
 
 
-def _row(tape: Tape, case: str, peer: _Peer | None) -> BenchRow:
+def measure(tape: Tape, case: str, peer: Peer | None, runs: int = _RUNS) -> BenchRow:
+    """One case, on our side and, run by run beside it, on the peer's."""
     keep = case == "keep_unchanged"
     _ours(tape, keep)
     ours, theirs = [], []
     compiling, running = [], []
     result: dict[str, Any] = {}
-    for _ in range(_RUNS):
+    for _ in range(runs):
         if peer is not None:
             result = peer.run(case)
             theirs.append(len(tape) / result["seconds"])

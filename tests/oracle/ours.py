@@ -95,6 +95,7 @@ def _play(case: Case) -> tuple[Session, dict[int, int]]:
         latency=table,
         queue=set_.queue,
         queue_power=int(set_.power),
+        max_orders=1024,
         max_requests=4096,
         max_responses=8192,
     )
