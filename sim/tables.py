@@ -98,7 +98,7 @@ def _compile(
         "events": events, "level_of_event": levels.of_event, "level_tick": levels.tick,
         "order": np.empty(0, np.int64) if order is None else order,
     }  # fmt: skip
-    inside = {
+    inside: dict[str, NDArray[Any]] = {
         "levels": np.zeros(count, LEVEL_DTYPE),
         "full": np.zeros(count // WORD_BITS + 1, np.int64),
         "corrections": np.empty(count, CORRECTION_DTYPE),
