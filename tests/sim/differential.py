@@ -224,7 +224,8 @@ class Pair:
             return
         if open_ids and chance.random() < 0.3:
             order = lane.orders[chance.choice(open_ids)]
-            tick = chance.choice((order.tick, order.tick, _price(chance, order.side, bid, ask)))
+            stands = order.tick or bid  # a market order has none before it arrives
+            tick = chance.choice((stands, stands, _price(chance, order.side, bid, ask)))
             most = max(1, 2 * order.qty)
             self.modify(order.id, max(1, tick), chance.choice((order.qty, 1, 1 + chance.randrange(most), most)))
         for _ in range(chance.choice((0, 1, 1, 1, 2, 3))):
