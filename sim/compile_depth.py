@@ -14,347 +14,188 @@ empties both sides; the rows that say so carry RESET, and own orders do not noti
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from lobgym.sim.book import (
-    CHANGE_DTYPE,
-    EPOCH_DTYPE,
     FLAGS_SHIFT,
     IMPLIED,
     MESSAGE_END,
     NO_ASK,
     NO_BID,
     NO_LEVEL,
-    PRINT_DTYPE,
     QTY_SHIFT,
     RESET,
-    ROW_CLEAR,
-    ROW_DTYPE,
     ROW_LEVEL,
-    ROW_PRINT,
     SIDE_SHIFT,
-    Book,
 )
-from lobgym.sim.book_index import index_ladders, index_marks, index_touches
-from lobgym.sim.errors import TapeFormatError
-from lobgym.sim.jit import njit_inline, njit_lean
-from lobgym.sim.level_set import first_above, flip, last_below, new_level_set
-from lobgym.sim.levels import Levels, number_levels
+from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.market import Market
-from lobgym.sim.mids import first_quoted_ns
-from lobgym.sim.queue import LOTS_MAX
-from lobgym.sim.records import BUY, CLEAR, DEPTH, SNAPSHOT, TRADE
+from lobgym.sim.records import CLEAR, DEPTH, SNAPSHOT, TRADE
+from lobgym.sim.rows import append, begin_epoch, begin_row, end_rows, write_print
+from lobgym.sim.tables import compile_tape
 from lobgym.sim.tape import Tape
-from lobgym.sim.view import make_view
+from lobgym.sim.work import (
+    Work,
+    ask_at,
+    bid_at,
+    epoch_at,
+    event_at,
+    first_above,
+    flip_if,
+    last_below,
+    level_at,
+    level_of_event,
+    order_of,
+    tick_of,
+)
 
 __all__ = ["compile_depth_market"]
 
-_LEVEL_DTYPE: Final = np.dtype([("qty", np.int64), ("touches", np.int64)])
 _END: Final = MESSAGE_END << FLAGS_SHIFT
 _RESET_WORD: Final = (MESSAGE_END | IMPLIED | RESET) << FLAGS_SHIFT | ROW_LEVEL
-
-# Indices into the scalars.
-_EVENT: Final = 0  # the event to go on with
-_ROWS: Final = 1
-_BIDS: Final = 2  # entries written so far
-_ASKS: Final = 3
-_PRINTS: Final = 4
-_EPOCHS: Final = 5
-_BID: Final = 6  # level id of the best bid, -1
-_ASK: Final = 7  # level id of the best ask, number of levels
-_LOW: Final = 8  # lowest bid level to look at, number of levels where none is
-_HIGH: Final = 9  # highest ask level to look at, -1
-_IN_ORDER: Final = 10  # whether rows were received in the order in which they happened, so far
-_RECEIVED: Final = 11  # receive stamp of the last one
-_SCALARS: Final = 12
-
-
-class _Table(NamedTuple):
-    """What is written."""
-
-    ns: NDArray[np.int64]
-    local_ns: NDArray[np.int64]  # the other stamp, as long as both orders are the same one
-    rows: NDArray[np.void]
-    bids: NDArray[np.void]
-    asks: NDArray[np.void]
-    prints: NDArray[np.void]
-    epochs: NDArray[np.void]
-
-
-class _State(NamedTuple):
-    """The book while it is compiled."""
-
-    level_tick: NDArray[np.int64]
-    bid_levels: int
-    levels: NDArray[np.void]  # [L] _LEVEL_DTYPE
-    full: NDArray[np.int64]  # level set: levels that display something, ghosts included
-    scalars: NDArray[np.int64]
 
 
 def compile_depth_market(tape: Tape) -> Market:
     """Compile a tape in both orders, for the profiles `hftbacktest` and `hftbacktest-partial`.
 
     Raises:
-        TapeFormatError: the tape never shows a bid and an ask at once, or more lots than a row can hold.
+        TapeFormatError: the tape never shows a bid and an ask at once, or more than a book can hold.
     """
-    events = tape.events
-    levels = number_levels(events)
-    if levels.lots_max >= LOTS_MAX:
-        raise TapeFormatError(
-            f"a row of this tape has {levels.lots_max} lots, a market counts fewer than {LOTS_MAX}: "
-            "give the instrument a coarser lot_size"
-        )
-    exch, local = _compile(events, None, levels)
-    end_ns = tape.end_ns if local is None else int(events["local_ns"][-1])
-    if local is None:
-        local, _ = _compile(events, tape.local_order(), levels)
-    starts = [int(first_quoted_ns(make_view(book)[0])) for book in (exch, local)]
-    if min(starts) < 0:
-        raise TapeFormatError("a market needs a bid and an ask at once; this tape never shows both")
     digest = hashlib.sha256(f"{tape.digest}|depth".encode()).hexdigest()
-    return Market(tape, exch, local, False, max(starts), end_ns, digest, depth_only=True)
+    return Market(tape, False, digest, *compile_tape(tape, _run, False), depth_only=True)
 
 
-def _compile(
-    events: NDArray[np.void], order: NDArray[np.int64] | None, levels: Levels
-) -> tuple[Book, Book | None]:  # fmt: skip
-    """The book in one order and, where that is the other order too, the one that differs by its stamps only."""
-    count = len(levels.tick)
-    table, state = _new_table(len(events), levels), _new_state(levels, order is None)
-    by_order = np.empty(0, np.int64) if order is None else order
-    while True:
-        _run(events, by_order, levels.of_event, table, state)
-        if state.scalars[_EVENT] == len(events):
-            break
-        table = _with_room(table, int(state.scalars[_ROWS]), count)
-    table = _cut(table, state.scalars)
-    touch_start, touch_row = index_touches(table.rows, state.levels["touches"])
-    ladder_level, ladder_qty, ladder_count = index_ladders(table.rows, count, levels.bids)
-    marks = index_marks(len(table.rows), table.bids, table.asks, table.prints)
-    book = Book(
-        table.ns, table.rows, levels.tick, levels.bids, touch_start, touch_row, table.bids, table.asks, table.prints,
-        marks, ladder_level, ladder_qty, ladder_count, table.epochs,
-    )  # fmt: skip
-    for array in (*book, table.local_ns):
-        if isinstance(array, np.ndarray):
-            array.setflags(write=False)
-    return book, book._replace(ns=table.local_ns) if state.scalars[_IN_ORDER] else None
-
-
-def _new_table(events: int, levels: Levels) -> _Table:
-    """Lists at their largest: memory that nothing is written to costs nothing."""
-    size = events + min(levels.clears, 64) * len(levels.tick)
-    table = _Table(
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-        np.empty(size, ROW_DTYPE),
-        np.empty(events + 1, CHANGE_DTYPE),
-        np.empty(events + 1, CHANGE_DTYPE),
-        np.empty(levels.prints, PRINT_DTYPE),
-        np.empty(levels.clears + 1, EPOCH_DTYPE),
-    )
-    table.bids[0] = (-1, NO_LEVEL, NO_BID)
-    table.asks[0] = (-1, NO_LEVEL, NO_ASK)
-    table.epochs[0] = (0, NO_ASK, -NO_ASK)
-    return table
-
-
-def _with_room(table: _Table, rows: int, levels: int) -> _Table:
-    """The table with room for half as many rows again, and for those of another reset."""
-    size = rows + (rows >> 1) + levels + 1
-    grown = _Table(np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, ROW_DTYPE), *table[3:])
-    for new, old in zip(grown[:3], table[:3], strict=True):
-        new[:rows] = old[:rows]
-    return grown
-
-
-def _cut(table: _Table, scalars: NDArray[np.int64]) -> _Table:
-    """The table without its unused ends. Shrinking in place would copy; what was never written to is not in memory."""
-    rows, bids, asks, prints, epochs = (int(end) for end in scalars[[_ROWS, _BIDS, _ASKS, _PRINTS, _EPOCHS]])
-    return _Table(
-        table.ns[:rows], table.local_ns[:rows], table.rows[:rows], table.bids[:bids].copy(),
-        table.asks[:asks].copy(), table.prints[:prints], table.epochs[:epochs],
-    )  # fmt: skip
-
-
-def _new_state(levels: Levels, by_exchange: bool) -> _State:
-    count = len(levels.tick)
-    scalars = np.zeros(_SCALARS, np.int64)
-    scalars[[_BIDS, _ASKS, _EPOCHS]] = 1
-    scalars[[_BID, _ASK, _LOW, _HIGH]] = -1, count, count, -1
-    scalars[_IN_ORDER] = by_exchange
-    return _State(levels.tick, levels.bids, np.zeros(count, _LEVEL_DTYPE), new_level_set(count), scalars)
-
-
-@njit_inline
-def _append(table: _Table, scalars: NDArray[np.int64], event: np.void, ns: int, word: int, key: int) -> None:
-    row = scalars[_ROWS]
-    table.ns[row] = ns
-    if scalars[_IN_ORDER]:
-        table.local_ns[row] = event["local_ns"]
-    table.rows[row]["word"] = word
-    table.rows[row]["key"] = key
-    scalars[_ROWS] = row + 1
-
-
-@njit_inline
-def _new_bid(table: _Table, state: _State, row: int, level: int) -> None:
-    scalars = state.scalars
-    scalars[_BID] = level
-    entry = table.bids[scalars[_BIDS]]
+@njit_leaf
+def _new_bid(w: Work, row: int, level: int) -> None:
+    w["bid"] = level
+    entry = bid_at(w, w["bid_count"])
     entry["row"] = row
     entry["level"] = level
-    entry["tick"] = state.level_tick[level] if level >= 0 else NO_BID
-    scalars[_BIDS] += 1
+    entry["tick"] = tick_of(w, level) if level >= 0 else NO_BID
+    w["bid_count"] += 1
 
 
-@njit_inline
-def _new_ask(table: _Table, state: _State, row: int, level: int) -> None:
-    scalars = state.scalars
-    scalars[_ASK] = level
-    there = level < state.level_tick.shape[0]
-    entry = table.asks[scalars[_ASKS]]
+@njit_leaf
+def _new_ask(w: Work, row: int, level: int) -> None:
+    w["ask"] = level
+    there = level < w["level_count"]
+    entry = ask_at(w, w["ask_count"])
     entry["row"] = row
     entry["level"] = level if there else NO_LEVEL
-    entry["tick"] = state.level_tick[level] if there else NO_ASK
-    scalars[_ASKS] += 1
+    entry["tick"] = tick_of(w, level) if there else NO_ASK
+    w["ask_count"] += 1
 
 
-@njit_lean
-def _ask_above(state: _State, level: int, tick: int) -> int:
+@njit_inner
+def _ask_above(w: Work, level: int, tick: int) -> int:
     """The first ask behind `level` and above `tick` that displays something and is not beyond the bound."""
-    end = state.level_tick.shape[0]
-    level = first_above(state.full, level, end)
-    while level < end and state.level_tick[level] <= tick:
-        level = first_above(state.full, level, end)
-    return level if level <= state.scalars[_HIGH] else end
+    end = int(w["level_count"])
+    level = first_above(w, level)
+    while level < end and tick_of(w, level) <= tick:
+        level = first_above(w, level)
+    return level if level <= w["high"] else end
 
 
-@njit_lean
-def _bid_below(state: _State, level: int, tick: int) -> int:
+@njit_inner
+def _bid_below(w: Work, level: int, tick: int) -> int:
     """The first bid behind `level` and below `tick` that displays something and is not beyond the bound."""
-    level = last_below(state.full, level)
-    while level >= 0 and state.level_tick[level] >= tick:
-        level = last_below(state.full, level)
-    return level if level >= state.scalars[_LOW] else -1
+    level = last_below(w, level)
+    while level >= 0 and tick_of(w, level) >= tick:
+        level = last_below(w, level)
+    return level if level >= w["low"] else -1
 
 
-@njit_lean
-def _best_moves(table: _Table, state: _State, row: int, level: int, qty: int) -> None:
+@njit_inner
+def _best_moves(w: Work, row: int, level: int, qty: int) -> None:
     """A row sets a level in front of its side's best, or empties the best."""
-    scalars = state.scalars
-    bid = scalars[_BID]
-    ask = scalars[_ASK]
-    end = state.level_tick.shape[0]
-    tick = state.level_tick[level]
-    if level < state.bid_levels:
+    bid = w["bid"]
+    ask = w["ask"]
+    end = w["level_count"]
+    tick = tick_of(w, level)
+    if level < w["bid_levels"]:
         if qty > 0:
-            _new_bid(table, state, row, level)
-            if ask < end and tick >= state.level_tick[ask]:
-                _new_ask(table, state, row, _ask_above(state, ask, tick))
+            _new_bid(w, row, level)
+            if ask < end and tick >= tick_of(w, ask):
+                _new_ask(w, row, _ask_above(w, ask, tick))
         else:
-            _new_bid(table, state, row, _bid_below(state, level, NO_ASK))
-            if scalars[_BID] < 0:
-                scalars[_LOW] = end
+            _new_bid(w, row, _bid_below(w, level, NO_ASK))
+            if w["bid"] < 0:
+                w["low"] = end
     elif qty > 0:
-        _new_ask(table, state, row, level)
-        if bid >= 0 and tick <= state.level_tick[bid]:
-            _new_bid(table, state, row, _bid_below(state, bid, tick))
+        _new_ask(w, row, level)
+        if bid >= 0 and tick <= tick_of(w, bid):
+            _new_bid(w, row, _bid_below(w, bid, tick))
     else:
-        _new_ask(table, state, row, _ask_above(state, level, NO_BID))
-        if scalars[_ASK] == end:
-            scalars[_HIGH] = -1
+        _new_ask(w, row, _ask_above(w, level, NO_BID))
+        if w["ask"] == end:
+            w["high"] = -1
 
 
-@njit_lean
-def _clear(table: _Table, state: _State, event: np.void, ns: int) -> None:
+@njit_inner
+def _clear(w: Work) -> None:
     """Both sides are void; levels that displayed something get a row."""
-    scalars = state.scalars
-    row = scalars[_ROWS]
-    epoch = table.epochs[scalars[_EPOCHS]]
-    epoch["row"] = row
-    epoch["low"] = NO_ASK
-    epoch["high"] = -NO_ASK
-    scalars[_EPOCHS] += 1
-    _append(table, scalars, event, ns, ROW_CLEAR | _END, -1)
-    end = state.level_tick.shape[0]
-    level = first_above(state.full, -1, end)
+    row = w["row_count"]
+    begin_epoch(w, MESSAGE_END)
+    end = w["level_count"]
+    level = first_above(w, -1)
     while level < end:
-        flip(state.full, level)
-        one = state.levels[level]
+        begin_row(w)
+        flip_if(w, level, True)
+        one = level_at(w, level)
         one["qty"] = 0
         one["touches"] += 1
-        side_bit = 1 << SIDE_SHIFT if level < state.bid_levels else 0
-        _append(table, scalars, event, ns, _RESET_WORD | side_bit, level)
-        level = first_above(state.full, level, end)
-    if scalars[_BID] >= 0:
-        _new_bid(table, state, row, -1)
-    if scalars[_ASK] < end:
-        _new_ask(table, state, row, end)
-    scalars[_LOW] = end
-    scalars[_HIGH] = -1
+        append(w, _RESET_WORD | (1 << SIDE_SHIFT if level < w["bid_levels"] else 0), level)
+        level = first_above(w, level)
+    if w["bid"] >= 0:
+        _new_bid(w, row, -1)
+    if w["ask"] < end:
+        _new_ask(w, row, end)
+    w["low"] = end
+    w["high"] = -1
 
 
-@njit_inline
-def _level_row(table: _Table, state: _State, event: np.void, ns: int, level: int) -> None:
+@njit_leaf
+def _level_row(w: Work, qty: int, level: int) -> None:
     """Depth sets a level. Which side, and whether it fills or empties, is a toss: no branches until a best moves."""
-    scalars = state.scalars
-    row = scalars[_ROWS]
-    qty = event["qty_lots"]
-    one = state.levels[level]
+    begin_row(w)
+    row = w["row_count"]
+    one = level_at(w, level)
     fills = qty > 0
-    state.full[level >> 5] ^= int(fills != (one["qty"] > 0)) << (level & 31)  # `level_set.flip`, if it has to
+    flip_if(w, level, fills != (one["qty"] > 0))
     one["qty"] = qty
     one["touches"] += 1
-    is_bid = level < state.bid_levels
-    _append(table, scalars, event, ns, qty << QTY_SHIFT | _END | int(is_bid) << SIDE_SHIFT | ROW_LEVEL, level)
-    end = state.level_tick.shape[0]
-    scalars[_LOW] = min(scalars[_LOW], level + (end - level) * int(not (fills and is_bid)))
-    scalars[_HIGH] = max(scalars[_HIGH], (level + 1) * int(fills and not is_bid) - 1)
-    bid = scalars[_BID]
-    ask = scalars[_ASK]
+    is_bid = level < w["bid_levels"]
+    append(w, qty << QTY_SHIFT | _END | int(is_bid) << SIDE_SHIFT | ROW_LEVEL, level)
+    end = w["level_count"]
+    w["low"] = min(w["low"], level + (end - level) * int(not (fills and is_bid)))
+    w["high"] = max(w["high"], (level + 1) * int(fills and not is_bid) - 1)
+    bid = w["bid"]
+    ask = w["ask"]
     if (fills and bid < level < ask) or (not fills and (level == bid or level == ask)):
-        _best_moves(table, state, row, level, qty)
+        _best_moves(w, row, level, qty)
 
 
 @njit_lean
-def _run(
-    events: NDArray[np.void], order: NDArray[np.int64], level_of: NDArray[np.int32], table: _Table, state: _State
-) -> None:
-    """Apply events from the one to go on with, to the last or until there may be no room for the next one's rows."""
-    scalars = state.scalars
-    by_arrival = order.shape[0] > 0
-    room = table.rows.shape[0]
-    for k in range(scalars[_EVENT], events.shape[0]):
-        e = order[k] if by_arrival else k
-        event = events[e]
-        kind = event["kind"]
-        ns = event["local_ns"] if by_arrival else event["exch_ns"]
-        row = scalars[_ROWS]
-        scalars[_IN_ORDER] &= event["local_ns"] >= scalars[_RECEIVED]
-        scalars[_RECEIVED] = event["local_ns"]
-        if row + 1 > room or (kind == CLEAR and row + 1 + state.levels.shape[0] > room):
-            scalars[_EVENT] = k
+def _run(w: Work) -> None:
+    """Apply events from the next one on, to the last or until there may be no room for the rows of one more."""
+    for place in range(w["next_event"], w["event_count"]):
+        if w["row_count"] > w["rows_max"]:
+            w["next_event"] = place
             return
+        number = order_of(w, place) if w["arrival"] else place
+        event = event_at(w, number)
+        kind = event["kind"]
+        w["now_ns"] = event["local_ns"] if w["arrival"] else event["exch_ns"]
+        w["twin_ns"] = event["local_ns"]
         if kind == DEPTH or kind == SNAPSHOT:
-            _level_row(table, state, event, ns, int(level_of[e]))
+            _level_row(w, event["qty_lots"], level_of_event(w, number))
             if kind == SNAPSHOT:
-                epoch = table.epochs[scalars[_EPOCHS] - 1]
+                epoch = epoch_at(w, w["epoch_count"] - 1)
                 epoch["low"] = min(epoch["low"], event["price_ticks"])
                 epoch["high"] = max(epoch["high"], event["price_ticks"])
         elif kind == TRADE:
-            at = scalars[_PRINTS]
-            one_print = table.prints[at]
-            one_print["row"] = row
-            one_print["side"] = event["side"]
-            one_print["tick"] = event["price_ticks"]
-            one_print["qty"] = event["qty_lots"]
-            scalars[_PRINTS] = at + 1
-            side_bit = 1 << SIDE_SHIFT if event["side"] == BUY else 0
-            _append(table, scalars, event, ns, event["qty_lots"] << QTY_SHIFT | _END | side_bit | ROW_PRINT, at)
+            write_print(w, event, MESSAGE_END)
         elif kind == CLEAR:
-            _clear(table, state, event, ns)
-    scalars[_EVENT] = events.shape[0]
+            _clear(w)
+    w["next_event"] = w["event_count"]
+    end_rows(w)

@@ -8,22 +8,19 @@ from __future__ import annotations
 from lobgym.sim.book import (
     FLAGS_SHIFT,
     IMPLIED,
-    LADDER_EVERY,
     MESSAGE_END,
     NO_ASK,
     NO_BID,
     NO_LEVEL,
     QTY_SHIFT,
     RESET,
-    ROW_CLEAR,
     ROW_LEVEL,
-    ROW_PRINT,
     SIDE_SHIFT,
     row_flags,
 )
-from lobgym.sim.checkpoint import checkpoint
 from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.records import BUY
+from lobgym.sim.rows import append, begin_epoch, begin_row
 from lobgym.sim.work import (
     Work,
     ask_at,
@@ -34,44 +31,25 @@ from lobgym.sim.work import (
     flip_if,
     last_below,
     level_at,
-    print_at,
     row_at,
-    stamp_at,
     tick_of,
 )
 
-__all__ = ["clear", "correct", "depth_level", "empty", "end_depth", "end_message", "end_snapshot", "write_print"]
+__all__ = ["clear", "correct", "depth_level", "empty", "end_depth", "end_message", "end_snapshot"]
 
 _BID_BIT = 1 << SIDE_SHIFT
 
 
-# -- rows --------------------------------------------------------------------------------------------------------
-
-
-@njit_leaf
-def _begin_row(w: Work) -> None:
-    """To be called before a row changes anything."""
-    if w["row_count"] % LADDER_EVERY == 0:
-        checkpoint(w)
-
-
-@njit_leaf
-def _append(w: Work, word: int, key: int) -> None:
-    row = w["row_count"]
-    stamp_at(w, row)["is"] = w["now_ns"]
-    one = row_at(w, row)
-    one["word"] = word
-    one["key"] = key
-    w["row_count"] = row + 1
+# -- levels ------------------------------------------------------------------------------------------------------
 
 
 @njit_leaf
 def _set_level(w: Work, level: int, qty: int, flags: int) -> None:
     """Give a level of the effective book a new quantity, keep the bests, and write the row."""
-    _begin_row(w)
+    begin_row(w)
     one = level_at(w, level)
     is_bid = level < w["bid_levels"]
-    # Half of all changes fill or empty their level and nobody can foresee which: no branch here.
+    # On recordings 15 to 60 of 100 changes fill or empty their level, and no processor foresees which: no branch.
     flip_if(w, level, (one["qty"] > 0) != (qty > 0))
     if is_bid:
         if level >= w["bid"]:
@@ -80,27 +58,13 @@ def _set_level(w: Work, level: int, qty: int, flags: int) -> None:
         w["ask"] = level if qty > 0 else first_above(w, w["ask"] - 1)
     one["qty"] = qty
     one["touches"] += 1
-    _append(w, qty << QTY_SHIFT | flags << FLAGS_SHIFT | (_BID_BIT if is_bid else 0) | ROW_LEVEL, level)
+    append(w, qty << QTY_SHIFT | flags << FLAGS_SHIFT | (_BID_BIT if is_bid else 0) | ROW_LEVEL, level)
 
 
 @njit_inner
 def _write_level(w: Work, level: int, qty: int, flags: int) -> None:
     """`_set_level` where it is rare: called, not inlined."""
     _set_level(w, level, qty, flags)
-
-
-@njit_leaf
-def write_print(w: Work, side: int, tick: int, qty: int) -> None:
-    """List a print, and write its row."""
-    _begin_row(w)
-    at = w["print_count"]
-    one = print_at(w, at)
-    one["row"] = w["row_count"]
-    one["side"] = side
-    one["tick"] = tick
-    one["qty"] = qty
-    w["print_count"] = at + 1
-    _append(w, qty << QTY_SHIFT | (_BID_BIT if side == BUY else 0) | ROW_PRINT, at)
 
 
 # -- evidence ----------------------------------------------------------------------------------------------------
@@ -274,18 +238,12 @@ def end_message(w: Work) -> None:
 @njit_inner
 def clear(w: Work) -> None:
     """Everything is void, evidence included; levels that displayed something get a row."""
-    epoch = epoch_at(w, w["epoch_count"])
-    epoch["row"] = w["row_count"]
-    epoch["low"] = NO_ASK
-    epoch["high"] = -NO_ASK
-    w["epoch_count"] += 1
+    begin_epoch(w, 0)
     w["cleared"] = w["place"]
     w["depth_seq"] = 0
     for entry in range(w["correction_count"]):
         level_at(w, correction_at(w, entry)["level"])["correction"] = 0
     w["correction_count"] = 0
-    _begin_row(w)
-    _append(w, ROW_CLEAR, -1)
     level = first_above(w, -1)
     while level < w["level_count"]:
         _write_level(w, level, 0, IMPLIED | RESET)

@@ -1,7 +1,8 @@
 """Level ids: every (side, price) that a tape names, numbered in order of price, bids before asks.
 
 One pass over the events with a hash table of the distinct levels, then a sort of those alone: a tape names a level
-some thirty times, so that sorting its rows would cost more than compiling them.
+some thirty times, so that sorting its rows would cost more than compiling them. Whatever else a compilation wants to
+know of all events is found out on the same pass.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.jit import njit_inline, njit_lean
-from lobgym.sim.records import BBO, BUY, CLEAR, DEPTH, LAST, SNAPSHOT, TRADE
+from lobgym.sim.jit import njit_leaf, njit_lean
+from lobgym.sim.records import BBO, BUY, CLEAR, DEPTH, SNAPSHOT, TRADE
 
 __all__ = ["Levels", "number_levels"]
 
@@ -25,6 +26,7 @@ _ASKS: Final = 1 << 62  # added to an ask's tick, all of which are smaller
 # Entries of `of_event` that are no slots.
 _NONE: Final = -1  # the event is about no level
 _PRINT: Final = -2  # the level that it hit is not looked up yet
+_OTHER: Final = -3  # the event is no row of a book
 
 # Where the counts stand that the first pass makes on the way.
 _EVENT: Final = 0  # the event to go on with
@@ -32,8 +34,10 @@ _DISTINCT: Final = 1
 _LOTS_MAX: Final = 2
 _PRINTS: Final = 3
 _CLEARS: Final = 4
-_MESSAGES: Final = 5
-_COUNTS: Final = 6
+_OTHERS: Final = 5
+_LATE: Final = 6  # events received before the one that happened before them
+_RECEIVED: Final = 7  # receive stamp of the last event
+_COUNTS: Final = 8
 
 
 class Levels(NamedTuple):
@@ -45,7 +49,8 @@ class Levels(NamedTuple):
     lots_max: int  # of levels and prints
     prints: int
     clears: int
-    messages: int
+    others: NDArray[np.int64]  # [n] the events that are no rows of a book: marks, funding, halts
+    in_order: bool  # whether the order of arrival is the exchange's
 
 
 def number_levels(events: NDArray[np.void]) -> Levels:
@@ -62,20 +67,21 @@ def number_levels(events: NDArray[np.void]) -> Levels:
         _move(old, keys, np.empty(len(old), np.int32), of_event[: counts[_EVENT]])
         _gather(events, keys, of_event, counts)
     tick = np.sort(keys[keys != _EMPTY])
+    others = np.flatnonzero(of_event == _OTHER) if counts[_OTHERS] else np.empty(0, np.int64)
     _renumber(events, keys, tick, np.empty(len(keys), np.int32), of_event)
     bids = int(np.searchsorted(tick, _ASKS))
     tick[bids:] -= _ASKS
-    _, _, lots_max, prints, clears, messages = (int(count) for count in counts)
-    return Levels(tick, bids, of_event, lots_max, prints, clears, messages)
+    lots_max, prints, clears = (int(count) for count in counts[_LOTS_MAX : _CLEARS + 1])
+    return Levels(tick, bids, of_event, lots_max, prints, clears, others, counts[_LATE] == 0)
 
 
-@njit_inline
+@njit_leaf
 def _key(tick: int, side: int) -> int:
     """A level as one number; in their order the levels are numbered."""
     return tick if side == BUY else tick + _ASKS
 
 
-@njit_inline
+@njit_leaf
 def _slot(keys: NDArray[np.int64], key: int) -> int:
     """Where a key stands, or the empty slot where it belongs. The product fits 64 bits."""
     line = key >> _LINE
@@ -94,14 +100,12 @@ def _gather(
     """Put levels into the table, note their slots, and count; stops where the table is half full."""
     known = counts[_DISTINCT]
     lots_max = counts[_LOTS_MAX]
-    prints = counts[_PRINTS]
-    clears = counts[_CLEARS]
-    messages = counts[_MESSAGES]
+    late = counts[_LATE]
+    received = counts[_RECEIVED]
     e = counts[_EVENT]
     while e < events.shape[0] and 2 * known < keys.shape[0]:
         event = events[e]
         kind = event["kind"]
-        slot = _NONE
         if kind == DEPTH or kind == BBO or kind == SNAPSHOT:
             lots_max = max(lots_max, event["qty_lots"])
             key = _key(event["price_ticks"], event["side"])
@@ -111,18 +115,22 @@ def _gather(
                 known += 1
         elif kind == TRADE:
             lots_max = max(lots_max, event["qty_lots"])
-            prints += 1
+            counts[_PRINTS] += 1
             slot = _PRINT
         elif kind == CLEAR:
-            clears += 1
+            counts[_CLEARS] += 1
+            slot = _NONE
+        else:
+            counts[_OTHERS] += 1
+            slot = _OTHER
         of_event[e] = slot
-        messages += event["flags"] & LAST
+        late += event["local_ns"] < received
+        received = event["local_ns"]
         e += 1
     counts[_DISTINCT] = known
     counts[_LOTS_MAX] = lots_max
-    counts[_PRINTS] = prints
-    counts[_CLEARS] = clears
-    counts[_MESSAGES] = messages
+    counts[_LATE] = late
+    counts[_RECEIVED] = received
     counts[_EVENT] = e
 
 
@@ -155,3 +163,5 @@ def _renumber(
         elif slot == _PRINT:
             hit = _slot(keys, _key(events[e]["price_ticks"], -events[e]["side"]))
             of_event[e] = rank[hit] if keys[hit] != _EMPTY else _NONE
+        else:
+            of_event[e] = _NONE

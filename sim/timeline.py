@@ -35,6 +35,7 @@ __all__ = [
     "next_due",
     "settlement_at",
     "settlement_rate",
+    "timeline_of",
 ]
 
 FOREVER: Final = 2**63 - 1
@@ -62,17 +63,21 @@ class Timeline(NamedTuple):
 
 
 def compile_timeline(tape: Tape) -> Timeline:
-    """The timeline of a tape, up to its end.
+    """The timeline of a tape, up to its end."""
+    return timeline_of(tape.events[tape.events["kind"] > rec.BBO], tape.end_ns)
+
+
+def timeline_of(events: NDArray[np.void], end_ns: int) -> Timeline:
+    """The timeline that EVENT_DTYPE[n] make on a tape which ends at `end_ns`; rows of the book are overlooked.
 
     Funding settles at each time T that a FUNDING row names (its `seq`, milliseconds), at the rate of the last row
     that names T and is not stamped after it. A T beyond the end of the tape is left out.
     """
-    events = tape.events
     made = Timeline(
         _stamped(events, rec.MARK),
         _stamped(events, rec.INDEX),
         _stamped(events, rec.STATUS),
-        _settlements(events[events["kind"] == rec.FUNDING], tape.end_ns),
+        _settlements(events[events["kind"] == rec.FUNDING], end_ns),
     )
     for array in made:
         array.setflags(write=False)

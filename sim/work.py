@@ -42,6 +42,7 @@ __all__ = [
     "row_at",
     "stamp_at",
     "tick_of",
+    "twin_stamp_at",
     "word_of",
 ]
 
@@ -67,10 +68,10 @@ _INT32_DTYPE: Final = np.dtype([("is", np.int32)])
 _INT64_DTYPE: Final = np.dtype([("is", np.int64)])
 
 _READ: Final = ("events", "order", "level_of_event", "level_tick")
-_WRITTEN: Final = ("ns", "rows", "bids", "asks", "prints", "epochs")
+_WRITTEN: Final = ("ns", "twin", "rows", "bids", "asks", "prints", "epochs")
 _LADDERS: Final = ("ladder_level", "ladder_qty", "ladder_count")
 _INSIDE: Final = ("levels", "full", "corrections")
-_SIZES: Final = ("event_count", "level_count", "bid_levels", "word_count", "rows_max", "arrival", "implied")
+_SIZES: Final = ("event_count", "level_count", "bid_levels", "word_count", "rows_max", "arrival", "implied", "has_twin")
 _COUNTERS: Final = (
     "next_event",
     "row_count",
@@ -86,9 +87,12 @@ _BOOK: Final = (
     "depth_seq",  # greatest update id of a depth message since the last clear
     "cleared",  # place of the last clear
     "message",  # first row of the present message
+    "low",  # bounds of the search for a best in `lobgym.sim.compile_depth`
+    "high",
 )
 _EVIDENCE: Final = (
     "now_ns",  # stamp of the rows that it causes
+    "twin_ns",  # their stamp in the order of arrival, where that order is the same
     "exch_ns",
     "seq",  # update id of a best quote, else 0
     "place",
@@ -105,6 +109,7 @@ order_of = column(WORK_DTYPE, "order", np.int64)  # (w, place): number of an eve
 level_of_event = column(WORK_DTYPE, "level_of_event", np.int32)  # (w, number of an event)
 tick_of = column(WORK_DTYPE, "level_tick", np.int64)  # (w, level)
 stamp_at = table(WORK_DTYPE, "ns", _INT64_DTYPE)  # (w, row)
+twin_stamp_at = table(WORK_DTYPE, "twin", _INT64_DTYPE)
 row_at = table(WORK_DTYPE, "rows", ROW_DTYPE)
 bid_at = table(WORK_DTYPE, "bids", CHANGE_DTYPE)
 ask_at = table(WORK_DTYPE, "asks", CHANGE_DTYPE)
