@@ -98,8 +98,9 @@ def _compile(
         "events": events, "level_of_event": levels.of_event, "level_tick": levels.tick,
         "order": np.empty(0, np.int64) if order is None else order,
     }  # fmt: skip
+    levels_now: NDArray[np.void] = np.zeros(count, LEVEL_DTYPE)
     inside: dict[str, NDArray[Any]] = {
-        "levels": np.zeros(count, LEVEL_DTYPE),
+        "levels": levels_now,
         "full": np.zeros(count // WORD_BITS + 1, np.int64),
         "corrections": np.empty(count, CORRECTION_DTYPE),
     }
@@ -116,7 +117,7 @@ def _compile(
         _make_room(work, lists, int(work["row_count"][0]) + slack, has_twin)
         work["rows_max"] = len(lists["rows"]) - slack
         kernel(work[0])
-    return _finish(work, lists, inside["levels"]["touches"], levels, has_twin)
+    return _finish(work, lists, levels_now["touches"], levels, has_twin)
 
 
 def _new_lists(count: int, levels: Levels, has_twin: bool) -> dict[str, NDArray[Any]]:
