@@ -12,7 +12,7 @@ from lobgym.sim.calls import call_mark_rivals, call_submit_arrives, call_sync_fr
 from lobgym.sim.front import next_at_price
 from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.margin import lacks_margin
-from lobgym.sim.matching import end_order, next_resting, rebound, sync_lists, takeable, walk
+from lobgym.sim.matching import next_resting, rebound, takeable, walk
 from lobgym.sim.records import (
     ACK,
     ALREADY_DONE,
@@ -44,7 +44,9 @@ from lobgym.sim.records import (
     UNKNOWN_LEVEL,
     WOULD_TAKE,
 )
+from lobgym.sim.stretch import sync_lists
 from lobgym.sim.timeline import is_halted
+from lobgym.sim.trades import end_order
 from lobgym.sim.view import ask_tick, best_ask, best_bid, bid_tick, is_known
 from lobgym.sim.world import World, exch_of, lane_at, order_at, response_at
 

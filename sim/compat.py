@@ -16,7 +16,7 @@ from lobgym.sim.book import NO_ASK, NO_BID, RESET, row_flags, row_qty
 from lobgym.sim.calls import call_sync_front, entry
 from lobgym.sim.compat_queue import base_units, front_after_depth, lots_past
 from lobgym.sim.jit import njit_inner, njit_leaf
-from lobgym.sim.matching import end_order, fill, rebound
+from lobgym.sim.matching import rebound
 from lobgym.sim.queue import RISK_AVERSE
 from lobgym.sim.records import (
     ACK,
@@ -37,6 +37,7 @@ from lobgym.sim.records import (
     SENT,
     WOULD_TAKE,
 )
+from lobgym.sim.trades import end_order, fill
 from lobgym.sim.view import (
     best_ask,
     best_bid,

@@ -20,7 +20,6 @@ from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.calls import call_advance, call_modify_arrives, call_settle, call_sync_front, entry
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.latency import MODEL_NONE, feed_jitter, modelled_entry
-from lobgym.sim.matching import apply_rows, raise_fee_tier
 from lobgym.sim.money import MONEY_MAX
 from lobgym.sim.records import (
     ACK,
@@ -47,6 +46,8 @@ from lobgym.sim.records import (
     SENT_SUBMIT,
 )
 from lobgym.sim.settlement import schedule
+from lobgym.sim.stretch import apply_rows
+from lobgym.sim.trades import raise_fee_tier
 from lobgym.sim.view import cursor_at, row_ns, seek_forward
 from lobgym.sim.world import World, exch_of, lane_at, local_of, order_at, request_at, response_at, restore_defaults
 

@@ -13,11 +13,11 @@ from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.calls import entry
 from lobgym.sim.jit import njit_inner
 from lobgym.sim.margin import equity_at, maintenance_margin, mark_price
-from lobgym.sim.matching import book_trade, end_order
 from lobgym.sim.money import funding_payment, is_money, notional_at_mark
 from lobgym.sim.records import BUY, CANCELLED, ERR_LEDGER, FILL, FUNDED, LIQUIDATED, LIVE, OK, SELL
 from lobgym.sim.spent import left_of, spend
 from lobgym.sim.timeline import is_check, next_due, settlement_at, settlement_rate
+from lobgym.sim.trades import book_trade, end_order
 from lobgym.sim.view import best_ask, best_bid, find_level, level_tick, next_level
 from lobgym.sim.world import World, econ_of, exch_of, lane_at, order_at
 
