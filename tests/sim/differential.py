@@ -48,15 +48,13 @@ ANSWER_FIELDS = {
 def stretched(tape: Tape, unit_ns: int, start_ns: int) -> Tape:
     """The tape with its stamps counted in `unit_ns` from `start_ns`, for rules that know milliseconds and seconds.
 
-    Its mark prices, which are none in earnest, become index prices. The first message, which has a bid and an ask,
-    comes a unit earlier, so that it was seen before whatever follows at its stamp.
+    Its mark prices, which are none in earnest, become index prices.
     """
     events = tape.events.copy()
     events["kind"][events["kind"] == rec.MARK] = rec.INDEX
     first = int(events["exch_ns"][0])
     for name in ("exch_ns", "local_ns"):
         events[name] = start_ns + (events[name] - first) * unit_ns
-        events[name][: len(messages_of(tape.events)[0])] -= unit_ns
     return Tape(events, tape.instrument)
 
 

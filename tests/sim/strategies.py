@@ -46,7 +46,8 @@ def tapes(draw: st.DrawFn, instrument: Instrument = SYNTH, messages_max: int = 2
     first = [(rec.DEPTH, side, tick, 3, 10) for side, tick in ((1, 4), (1, 5), (-1, 9), (-1, 10))]
     if draw(st.booleans()):
         first = [(rec.CLEAR, 0, 0, 0, 10), *((rec.SNAPSHOT, *row[1:]) for row in first)]
-    out: list[Message] = [(START_NS, START_NS, first)]
+    # It has a stamp of its own: a market begins where a bid and an ask were seen together.
+    out: list[Message] = [(START_NS - 1, START_NS - 1, first)]
     stamp, seq = START_NS, 10
     for kind, gap, delay, levels, ahead, flag in draw(st.lists(_steps, min_size=1, max_size=messages_max)):
         stamp += gap
