@@ -8,9 +8,11 @@ import struct
 import numpy as np
 import pytest
 
+from lobgym.sim import records as rec
 from lobgym.sim.compat_queue import base_units, front_after_depth, lots_past, probability_behind
-from lobgym.sim.queue import LOG, LOG2, POWER, POWER2, POWER3
-from tests.oracle.reference_parts import probability, round_half_away
+from lobgym.sim.queue import LOG, LOG2, POWER, POWER2, POWER3, QUEUE_MODELS
+from tests.oracle.reference_hft import Order, PeerModel
+from tests.oracle.reference_parts import Settings, probability, round_half_away
 
 MODELS = {
     "power": POWER,
@@ -42,6 +44,26 @@ def test_probability(name: str, power: float) -> None:
             probability_behind(MODELS[name], power, front, back), probability(name, power, front, back)
         )
     ]  # fmt: skip
+    assert wrong == []
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+@pytest.mark.parametrize("name", ["risk_averse", *MODELS])
+def test_front_after_depth(name: str, power: int) -> None:
+    """Fronts before and behind everything, negative ones, levels that grow, shrink and vanish, prints or none."""
+    settings = Settings(tick_size=1.0, lot_size=0.001, queue=name, power=float(power))
+    model = PeerModel(settings, [(0, rec.CLEAR, 0, 0, 0.0, 0)], [])
+    rng = np.random.default_rng([11, power])
+    wrong = []
+    for _ in range(4000):
+        prev, new = (float(rng.integers(0, 30)) / 10 ** int(rng.integers(0, 4)) for _ in range(2))
+        front = float(rng.choice([0.0, prev, -0.0004, rng.random() * prev, rng.random() * 5]))
+        printed = float(rng.choice([0.0, 0.001, abs(prev - new), rng.random()]))
+        order = Order(1, 1, 1, 1.0, 1.0, 0, 0, front=front, printed=printed)
+        model._queue_moves(order, prev, new)
+        got = front_after_depth(QUEUE_MODELS[name], float(power), front, printed, prev, new)
+        if not same(got, order.front):
+            wrong.append((front, printed, prev, new, got, order.front))
     assert wrong == []
 
 
