@@ -31,7 +31,7 @@ from lobgym.sim.work import (
     row_at,
     stamp_at,
     twin_stamp_at,
-    word_of,
+    word_at,
 )
 
 __all__ = ["append", "begin_epoch", "begin_row", "end_rows", "write_print"]
@@ -102,13 +102,13 @@ def _checkpoint(w: Work) -> None:
 def _best_bids(w: Work, at: int) -> int:
     """Write the highest full levels of the bids from entry `at` on; returns how many."""
     index = w["bid_levels"] // WORD_BITS
-    word = word_of(w, index) & ((1 << (w["bid_levels"] % WORD_BITS)) - 1)
+    word = word_at(w, index)["is"] & ((1 << (w["bid_levels"] % WORD_BITS)) - 1)
     for n in range(LADDER_LEVELS):
         while word == 0:
             index -= 1
             if index < 0:
                 return n
-            word = word_of(w, index)
+            word = word_at(w, index)["is"]
         bit = highest_bit(word)
         word ^= 1 << bit
         _write(w, at + n, index * WORD_BITS + bit)
@@ -119,13 +119,13 @@ def _best_bids(w: Work, at: int) -> int:
 def _best_asks(w: Work, at: int) -> int:
     """Write the lowest full levels of the asks from entry `at` on; returns how many."""
     index = w["bid_levels"] // WORD_BITS
-    word = word_of(w, index) & (-1 << (w["bid_levels"] % WORD_BITS))
+    word = word_at(w, index)["is"] & (-1 << (w["bid_levels"] % WORD_BITS))
     for n in range(LADDER_LEVELS):
         while word == 0:
             index += 1
             if index == w["word_count"]:
                 return n
-            word = word_of(w, index)
+            word = word_at(w, index)["is"]
         bit = highest_bit(word & -word)
         word &= word - 1
         _write(w, at + n, index * WORD_BITS + bit)

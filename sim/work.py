@@ -43,7 +43,7 @@ __all__ = [
     "stamp_at",
     "tick_of",
     "twin_stamp_at",
-    "word_of",
+    "word_at",
 ]
 
 # What is known about a level. Its evidence is void where `place` lies before the last clear.
@@ -120,14 +120,20 @@ ladder_qty_at = table(WORK_DTYPE, "ladder_qty", _INT64_DTYPE)
 ladder_count_at = table(WORK_DTYPE, "ladder_count", _INT8_DTYPE)  # (w, checkpoint * 2 + side)
 level_at = table(WORK_DTYPE, "levels", LEVEL_DTYPE)
 correction_at = table(WORK_DTYPE, "corrections", CORRECTION_DTYPE)
-word_of = column(WORK_DTYPE, "full", np.int64)  # (w, word): see below
-_word_at = table(WORK_DTYPE, "full", _INT64_DTYPE)
+word_at = table(WORK_DTYPE, "full", _INT64_DTYPE)  # (w, number of a word): see below
+
+
+# Arrays of numbers that are written.
+_NUMBERS: Final = {
+    "ns": _INT64_DTYPE, "twin": _INT64_DTYPE, "full": _INT64_DTYPE,
+    "ladder_level": _INT32_DTYPE, "ladder_qty": _INT64_DTYPE, "ladder_count": _INT8_DTYPE,
+}  # fmt: skip
 
 
 def put_addresses(work: NDArray[np.void], **arrays: NDArray[Any]) -> None:
     """Tell WORK_DTYPE[1] where arrays are. They must outlive it."""
     for name, array in arrays.items():
-        work[name] = address_of(array)
+        work[name] = address_of(array.view(_NUMBERS.get(name, array.dtype)))
 
 
 # -- the levels that display something ---------------------------------------------------------------------------
@@ -142,7 +148,7 @@ _MASK: Final = WORD_BITS - 1
 @njit_leaf
 def flip_if(w: Work, level: int, changes: bool) -> None:
     """Put a level in or take it out, if it changes at all."""
-    _word_at(w, level >> _SHIFT)["is"] ^= int(changes) << (level & _MASK)
+    word_at(w, level >> _SHIFT)["is"] ^= int(changes) << (level & _MASK)
 
 
 @njit_leaf
@@ -160,12 +166,12 @@ def highest_bit(word: int) -> int:
 def last_below(w: Work, level: int) -> int:
     """The greatest member below `level`, or -1."""
     at = level >> _SHIFT
-    word = word_of(w, at) & ((1 << (level & _MASK)) - 1)
+    word = word_at(w, at)["is"] & ((1 << (level & _MASK)) - 1)
     while word == 0:
         at -= 1
         if at < 0:
             return -1
-        word = word_of(w, at)
+        word = word_at(w, at)["is"]
     return int((at << _SHIFT) + highest_bit(word))
 
 
@@ -175,10 +181,10 @@ def first_above(w: Work, level: int) -> int:
     at = (level + 1) >> _SHIFT
     if at >= w["word_count"]:
         return int(w["level_count"])
-    word = word_of(w, at) & (-1 << ((level + 1) & _MASK))
+    word = word_at(w, at)["is"] & (-1 << ((level + 1) & _MASK))
     while word == 0:
         at += 1
         if at >= w["word_count"]:
             return int(w["level_count"])
-        word = word_of(w, at)
+        word = word_at(w, at)["is"]
     return int((at << _SHIFT) + highest_bit(word & -word))
