@@ -70,6 +70,12 @@ def state_of(session: Session, lane: int = 0) -> tuple[Any, ...]:
     return session.digest(lane), session.state.lane[lane].tolist(), session.orders(lane).tolist()
 
 
+def meaning_of(session: Session) -> tuple[Any, ...]:
+    """What a lane's state says, without its places in the tables of one market, which another market numbers anew."""
+    names = ["id", "side", "tick", "qty", "leaves", "front", "state", "view_state", "view_leaves"]
+    return session.digest(), session.account(), session.orders()[names].tolist()
+
+
 # -- the ledger ----------------------------------------------------------------------------------------------------
 
 
@@ -265,7 +271,7 @@ def test_the_future_changes_nothing(tape: Tape, script: Script, after: int, shif
         for session in sessions:
             session.advance(session.t_ns() + gap)
             session.submit(0, side, tick, qty, tif)
-        assert state_of(sessions[0]) == state_of(sessions[1])
+        assert meaning_of(sessions[0]) == meaning_of(sessions[1])
         for session in sessions[1:]:
             assert session.bests() == sessions[0].bests()
             for book_side in (rec.BUY, rec.SELL):
