@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim.book import (
+    GROUP_ROWS,
     LADDER_EVERY,
     LADDER_LEVELS,
     MARK_DTYPE,
@@ -19,7 +22,9 @@ from lobgym.sim.jit import njit_inline, njit_lean
 from lobgym.sim.level_set import flip, highest_bit, new_level_set
 from lobgym.sim.records import BUY
 
-__all__ = ["index_ladders", "index_marks", "index_touches"]
+__all__ = ["index_ladders", "index_marks", "index_stamps", "index_touches"]
+
+_NEVER: Final = np.iinfo(np.int64).max
 
 
 def index_touches(rows: NDArray[np.void], touches: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -113,6 +118,17 @@ def _ladders(
                 if (row_qty(word) > 0) != (qty[level] > 0):
                     flip(full, level)
                 qty[level] = row_qty(word)
+
+
+def index_stamps(ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`group_ns` and `block_ns` of a book."""
+    blocks = -(-len(ns) // GROUP_ROWS**2)
+    groups = np.full(blocks * GROUP_ROWS, _NEVER, np.int64)
+    full = ns[GROUP_ROWS - 1 :: GROUP_ROWS]
+    groups[: len(full)] = full
+    if len(ns) % GROUP_ROWS > 0:
+        groups[len(full)] = ns[-1]
+    return groups, groups[GROUP_ROWS - 1 :: GROUP_ROWS].copy()
 
 
 def index_marks(

@@ -42,7 +42,7 @@ from lobgym.sim.book import (
     Book,
     row_flags,
 )
-from lobgym.sim.book_index import index_ladders, index_marks, index_touches
+from lobgym.sim.book_index import index_ladders, index_marks, index_stamps, index_touches
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.jit import njit_inline, njit_lean
 from lobgym.sim.level_set import first_above, flip, last_below, new_level_set
@@ -173,6 +173,7 @@ def _finished(table: _Table, state: _State) -> Book:
     book = Book(
         table.ns, table.rows, state.level_tick, state.bid_levels, touch_start, touch_row,
         table.bids, table.asks, table.prints, marks, ladder_level, ladder_qty, ladder_count, table.epochs,
+        *index_stamps(table.ns),
     )  # fmt: skip
     for field in book:
         if isinstance(field, np.ndarray):

@@ -38,7 +38,7 @@ from lobgym.sim.book import (
     SIDE_SHIFT,
     Book,
 )
-from lobgym.sim.book_index import index_ladders, index_marks, index_touches
+from lobgym.sim.book_index import index_ladders, index_marks, index_stamps, index_touches
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.jit import njit_inline, njit_lean
 from lobgym.sim.level_set import first_above, flip, last_below, new_level_set
@@ -136,12 +136,15 @@ def _compile(
     marks = index_marks(len(table.rows), table.bids, table.asks, table.prints)
     book = Book(
         table.ns, table.rows, levels.tick, levels.bids, touch_start, touch_row, table.bids, table.asks, table.prints,
-        marks, ladder_level, ladder_qty, ladder_count, table.epochs,
+        marks, ladder_level, ladder_qty, ladder_count, table.epochs, *index_stamps(table.ns),
     )  # fmt: skip
-    for array in (*book, table.local_ns):
+    group_ns, block_ns = index_stamps(table.local_ns)
+    for array in (*book, table.local_ns, group_ns, block_ns):
         if isinstance(array, np.ndarray):
             array.setflags(write=False)
-    return book, book._replace(ns=table.local_ns) if state.scalars[_IN_ORDER] else None
+    if not state.scalars[_IN_ORDER]:
+        return book, None
+    return book, book._replace(ns=table.local_ns, group_ns=group_ns, block_ns=block_ns)
 
 
 def _new_table(events: int, levels: Levels) -> _Table:
