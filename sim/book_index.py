@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.book import MARK_DTYPE, MARK_EVERY, ROW_LEVEL, row_kind
+from lobgym.sim.book import GROUP_ROWS, MARK_DTYPE, MARK_EVERY, ROW_LEVEL, row_kind
 from lobgym.sim.jit import njit_leaf, njit_lean
 from lobgym.sim.records import BUY
 
-__all__ = ["index_marks", "index_touches"]
+__all__ = ["index_marks", "index_stamps", "index_touches"]
+
+_NEVER: Final = np.iinfo(np.int64).max
 
 
 def index_touches(rows: NDArray[np.void], touches: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -28,6 +32,17 @@ def _place(rows: NDArray[np.void], place: NDArray[np.int32], out: NDArray[np.int
             level = rows[row]["key"]
             out[place[level]] = row
             place[level] += 1
+
+
+def index_stamps(ns: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    """`group_ns` and `block_ns` of a book, by name."""
+    blocks = -(-len(ns) // GROUP_ROWS**2)
+    groups = np.full(blocks * GROUP_ROWS, _NEVER, np.int64)
+    full = ns[GROUP_ROWS - 1 :: GROUP_ROWS]
+    groups[: len(full)] = full
+    if len(ns) % GROUP_ROWS > 0:
+        groups[len(full)] = ns[-1]
+    return {"group_ns": groups, "block_ns": groups[GROUP_ROWS - 1 :: GROUP_ROWS].copy()}
 
 
 def index_marks(

@@ -18,6 +18,7 @@ from lobgym.sim.records import BUY, LIVE, QUEUE_SYNCED, QUEUE_UNSEEN
 from lobgym.sim.view import (
     best_ask_level,
     best_bid_level,
+    fetch_row,
     find_level_near,
     row_word,
     touch_at,
@@ -30,6 +31,7 @@ from lobgym.sim.world import World, exch_of, lane_at, order_at
 __all__ = ["mark_rivals", "next_at_price", "sync_front"]
 
 LAST_RANK: Final = 1 << 62
+_AHEAD: Final = 8  # touches
 
 
 @njit_inner
@@ -103,7 +105,12 @@ def sync_front(w: World, i: int, slot: int, row: int) -> int:
         book = exch_of(w)
         at = order["touch"]
         end = touch_start(book, level + 1)
+        # Each touch is a row somewhere else: have several on their way at a time, those of the next call among them.
+        for ahead in range(at, min(at + _AHEAD, end)):
+            fetch_row(book, touch_row(book, ahead))
         while at < end and touch_row(book, at) < row:
+            if at + _AHEAD < end:
+                fetch_row(book, touch_row(book, at + _AHEAD))
             _touch(w, i, slot, at, 0)
             at += 1
     order["sync"] = row

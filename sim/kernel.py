@@ -366,10 +366,14 @@ def advance(w: World, i: int, t_ns: int) -> int:
     exch = exch_of(w)
     size = w["max_requests"]
     cursor = lane["exch_cursor"]
+    # Both books' ends first: neither search waits for the other's memory.
+    exch_end = seek_forward(exch, cursor, t_ns)
+    local_end = seek_forward(local_of(w), lane["local_cursor"], _received_by(w, i, t_ns))
     while lane["error"] == 0:
         due = request_at(w, i, lane["request_head"])["due_ns"] if lane["request_count"] > 0 else _FOREVER
         check = lane["check_ns"]
-        end = seek_forward(exch, cursor, min(due, t_ns, check))
+        stop = min(due, check)
+        end = exch_end if stop >= t_ns else seek_forward(exch, cursor, stop)
         if lane["live_orders"] > 0:
             apply_rows(w, i, cursor, end)
         cursor = end
@@ -396,7 +400,7 @@ def advance(w: World, i: int, t_ns: int) -> int:
         else:
             call_modify_arrives(w, i, request["slot"], due, end, request["tick"], request["qty"], request["leaves"])
     _learn(w, i, t_ns)
-    lane["local_cursor"] = seek_forward(local_of(w), lane["local_cursor"], _received_by(w, i, t_ns))
+    lane["local_cursor"] = local_end
     lane["t_ns"] = t_ns
     return 0
 

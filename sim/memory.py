@@ -7,6 +7,7 @@ what is defined here turns into one or two machine instructions each, wherever i
 - `table(header, field, dtype)`: `at(h, index)` is a record of the table at `h[field]`, read and written in place;
 - `target(header, field, dtype)`: `at(h)` is the one record there;
 - `grid(header, field, width, dtype)`: `at(h, i, j)` is that of row `i` of a table with `h[width]` columns;
+- `prefetcher(header, field, dtype)`: `fetch(h, index)` asks the processor to load that record, and waits for nothing;
 - `column(header, field, scalar)`, `member(header, field, dtype, name)`: `at(h, index)` is a number.
 
 Nothing checks an index, as nothing checks that of an array in a kernel. Whoever writes an address into a header keeps
@@ -21,19 +22,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
+import llvmlite.ir
 import numba
 import numpy as np
 from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["At", "Entry", "address_of", "caller", "column", "copier", "grid", "member", "table", "target"]
+__all__ = ["At", "Entry", "address_of", "caller", "column", "copier", "grid", "member", "prefetcher", "table", "target"]
 
 At: TypeAlias = Callable[..., Any]
 Dtype: TypeAlias = np.dtype[Any]
 
 _CGUTILS: Any = cgutils  # untyped
 _CONFIG: Any = config
+_IR: Any = llvmlite.ir
 _PLAIN = bool(_CONFIG.DISABLE_JIT)
 
 
@@ -170,6 +173,30 @@ def member(header: Dtype, field: str, dtype: Dtype, name: str) -> At:
     if _PLAIN:
         return lambda h, index: np.int64(_array(h, field, dtype)[index][name])
     return _number(header, field, kind, dtype.itemsize, inside)
+
+
+def prefetcher(header: Dtype, field: str, dtype: Any) -> At:
+    """`fetch(h, index)`: have a record of a table brought into the cache; an index beyond the table does no harm."""
+    size = np.dtype(dtype).itemsize
+    if _PLAIN:
+        return lambda h, index: None
+    offset = _offset_of(header, field)
+
+    @intrinsic
+    def fetch(typing: Any, h: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            byte = context.get_data_type(types.voidptr)
+            base = _load_address(context, builder, args[0], offset)
+            pointer = builder.inttoptr(_element(builder, base, args[1], size), byte)
+            number = context.get_value_type(types.int32)
+            kind = _IR.FunctionType(_IR.VoidType(), [byte, number, number, number])
+            hint = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+            builder.call(hint, [pointer, number(0), number(3), number(1)])  # to read, keep, data
+            return context.get_dummy_value()
+
+        return types.none(h, types.int64), generate
+
+    return fetch
 
 
 def copier(header: Dtype, to: str, source: str, dtype: Dtype) -> At:

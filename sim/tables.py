@@ -25,7 +25,7 @@ from lobgym.sim.book import (
     ROW_DTYPE,
     Book,
 )
-from lobgym.sim.book_index import index_marks, index_touches
+from lobgym.sim.book_index import index_marks, index_stamps, index_touches
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.levels import Levels, number_levels
 from lobgym.sim.mids import first_quoted_ns
@@ -76,7 +76,7 @@ def compile_tape(tape: Tape, kernel: Callable[[Work], None], implied: bool) -> C
         )
     exch, twin = _compile(events, None, levels, kernel, implied)
     if levels.in_order:
-        local, last = exch._replace(ns=twin), -1
+        local, last = exch._replace(ns=twin, **index_stamps(twin)), -1
     else:
         order = tape.local_order()
         local, last = _compile(events, order, levels, kernel, implied)[0], order[-1]
@@ -171,7 +171,7 @@ def _finish(
     twin = lists.pop("twin")
     book = Book(
         level_tick=levels.tick, bid_levels=levels.bids, touch_start=touch_start, touch_row=touch_row, marks=marks,
-        **lists,
+        **lists, **index_stamps(lists["ns"]),
     )  # fmt: skip
     for field in (*book, twin):
         if isinstance(field, np.ndarray):

@@ -14,6 +14,7 @@ import numpy as np
 from lobgym.sim.book import (
     CHANGE_DTYPE,
     EPOCH_DTYPE,
+    GROUP_ROWS,
     LADDER_LEVELS,
     MARK_DTYPE,
     MARK_EVERY,
@@ -28,7 +29,7 @@ from lobgym.sim.book import (
     row_qty,
 )
 from lobgym.sim.jit import njit_inline, njit_inner, njit_leaf, njit_lean
-from lobgym.sim.memory import address_of, column, member, table
+from lobgym.sim.memory import address_of, column, member, prefetcher, table
 from lobgym.sim.records import BUY, SELL
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "bid_tick",
     "bought_lots",
     "cursor_at",
+    "fetch_row",
     "find_level",
     "is_known",
     "ladder_count",
@@ -80,9 +82,12 @@ _TABLES: Final = tuple(name for name in Book._fields if name != "bid_levels")
 VIEW_DTYPE: Final = np.dtype(
     [(name, np.int64) for name in _TABLES]
     + [(name, np.int64) for name in ("size", "levels", "bid_levels", "bid_changes", "ask_changes", "print_count")]
-    + [("epoch_count", np.int64)],
+    + [("epoch_count", np.int64), ("blocks", np.int64)],
     align=True,
 )
+
+_BLOCK_ROWS: Final = GROUP_ROWS * GROUP_ROWS
+_NEAR_BLOCKS: Final = 8  # that a seek looks through before it jumps
 
 BookView: TypeAlias = Any  # a record of VIEW_DTYPE
 
@@ -100,8 +105,11 @@ bid_tick = member(VIEW_DTYPE, "bids", CHANGE_DTYPE, "tick")
 ask_row = member(VIEW_DTYPE, "asks", CHANGE_DTYPE, "row")
 ask_tick = member(VIEW_DTYPE, "asks", CHANGE_DTYPE, "tick")
 print_row = member(VIEW_DTYPE, "prints", PRINT_DTYPE, "row")
+fetch_row = prefetcher(VIEW_DTYPE, "rows", ROW_DTYPE)  # (book, row)
 _mark = table(VIEW_DTYPE, "marks", MARK_DTYPE)
 _epoch = table(VIEW_DTYPE, "epochs", EPOCH_DTYPE)
+_group_ns = column(VIEW_DTYPE, "group_ns", np.int64)
+_block_ns = column(VIEW_DTYPE, "block_ns", np.int64)
 _ladder_level = column(VIEW_DTYPE, "ladder_level", np.int32)
 _ladder_qty = column(VIEW_DTYPE, "ladder_qty", np.int64)
 _ladder_count = column(VIEW_DTYPE, "ladder_count", np.int8)
@@ -119,6 +127,7 @@ def make_view(book: Book) -> np.ndarray[Any, Any]:
     view["ask_changes"] = len(book.asks)
     view["print_count"] = len(book.prints)
     view["epoch_count"] = len(book.epochs)
+    view["blocks"] = len(book.block_ns)
     return view
 
 
@@ -152,34 +161,76 @@ def ladder_count(book: BookView, mark: int, side: int) -> int:
 # -- cursors -----------------------------------------------------------------------------------------------------
 
 
-@njit_lean
-def cursor_at(book: BookView, t_ns: int) -> int:
-    """Number of rows stamped at or before `t_ns`."""
-    return seek_forward(book, 0, t_ns)
-
-
 @njit_leaf
-def seek_forward(book: BookView, start: int, t_ns: int) -> int:
-    """`cursor_at`, knowing that it is at least `start`: gallops, so that short moves cost little."""
-    size = book["size"]
-    low = start
-    if low >= size or row_ns(book, low) > t_ns:
-        return low
-    step = 16
-    high = low + step
-    while high < size and row_ns(book, high) <= t_ns:
-        low = high + 1
+def _cursor_in_block(book: BookView, block: int, t_ns: int) -> int:
+    """Number of rows stamped at or before `t_ns`, where `block` is the first that ends later.
+
+    Counts instead of searching: no step waits for the one before, and nothing is guessed wrong.
+    """
+    if block >= book["blocks"]:
+        return int(book["size"])
+    group = block * GROUP_ROWS
+    passed = 0
+    for j in range(GROUP_ROWS):
+        passed += _group_ns(book, group + j) <= t_ns
+    row = (group + passed) * GROUP_ROWS
+    size = int(book["size"])
+    if row + GROUP_ROWS <= size:
+        passed = 0
+        for j in range(GROUP_ROWS):
+            passed += row_ns(book, row + j) <= t_ns
+        return row + passed
+    while row < size and row_ns(book, row) <= t_ns:
+        row += 1
+    return min(row, size)
+
+
+@njit_inner
+def _block_from(book: BookView, low: int, t_ns: int) -> int:
+    """The first block from `low` on that ends after `t_ns`."""
+    high = int(book["blocks"])
+    step = 1
+    while low + step < high and _block_ns(book, low + step) <= t_ns:
+        low += step + 1
         step *= 4
-        high = low + step
-    if high > size:
-        high = size
+    high = min(high, low + step)
     while low < high:
         middle = (low + high) >> 1
-        if row_ns(book, middle) <= t_ns:
+        if _block_ns(book, middle) <= t_ns:
             low = middle + 1
         else:
             high = middle
     return low
+
+
+@njit_lean
+def cursor_at(book: BookView, t_ns: int) -> int:
+    """Number of rows stamped at or before `t_ns`."""
+    low = 0
+    high = int(book["blocks"])
+    while low < high:
+        middle = (low + high) >> 1
+        if _block_ns(book, middle) <= t_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return _cursor_in_block(book, low, t_ns)
+
+
+@njit_leaf
+def seek_forward(book: BookView, start: int, t_ns: int) -> int:
+    """`cursor_at`, knowing that it is at least `start`: short moves cost little, and long ones no more than they must."""
+    size = book["size"]
+    if start >= size or row_ns(book, start) > t_ns:
+        return start
+    blocks = int(book["blocks"])
+    block = start // _BLOCK_ROWS
+    end = min(block + _NEAR_BLOCKS, blocks)
+    while block < end and _block_ns(book, block) <= t_ns:
+        block += 1
+    if block == end and block < blocks:
+        block = _block_from(book, block, t_ns)
+    return _cursor_in_block(book, block, t_ns)
 
 
 # -- bests and prints --------------------------------------------------------------------------------------------

@@ -43,10 +43,11 @@ BANNED_KEYWORDS = {
 }
 REPEATING_ROOMS = ("sim", "runtime")
 
-# The one place that may name what it wraps, the test that copies environments as worker processes do, and
-# scripts that run in another environment, without lobgym.
+# The one place that may name what it wraps, the test that copies environments as worker processes do, the benchmark
+# of what a user would write, and scripts that run in another environment, without lobgym.
 EXEMPT = {
     ("sim/jit.py", "numba.njit"),
+    ("experiments/bench/step.py", "numba.njit"),
     ("tests/envs/test_contract.py", "pickle"),
     ("tests/oracle/driver.py", "numba.njit"),
     ("tests/oracle/replay_peer.py", "numba.njit"),

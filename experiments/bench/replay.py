@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lobgym.experiments.bench.report import BenchRow, find_recording, row_of
+from lobgym.experiments.bench.report import BenchRow, find_recording, row_of, skipped
+from lobgym.experiments.bench.tiles import repeat_events
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.calls import call_advance, call_cancel, call_submit
 from lobgym.sim.compile_depth import compile_depth_market
 from lobgym.sim.errors import LobgymError
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.params import SimParams
-from lobgym.sim.records import BUY, CLEAR, DEPTH, DONE, FREE, GTX, LAST, LIVE, SELL, SNAPSHOT, TRADE
+from lobgym.sim.records import BUY, CLEAR, DEPTH, DONE, FREE, GTX, LIVE, SELL, SNAPSHOT, TRADE
 from lobgym.sim.session import Session, raise_lane_error
 from lobgym.sim.tape import Tape
 from lobgym.sim.view import best_ask, best_bid
@@ -54,16 +54,10 @@ _PEER: Final = _ROOT / "tests" / "oracle" / "replay_peer.py"
 
 
 def replay_tape(recording: Tape, rows: int = ROWS) -> Tape:
-    """Depth and prints of a recording from its snapshot on, repeated to `rows` rows, received 10 ms later."""
-    events = recording.events[np.isin(recording.events["kind"], (DEPTH, TRADE, CLEAR, SNAPSHOT))]
-    events = events[int(np.flatnonzero(events["kind"] == CLEAR)[0]) :]
-    repeats = -(-rows // len(events))
-    span = int(events["exch_ns"][-1] - events["exch_ns"][0]) + 1_000_000_000
-    out: NDArray[Any] = np.tile(events, repeats)
-    out["exch_ns"] += np.repeat(np.arange(repeats) * span, len(events))
-    out = out[:rows]
+    """Depth and prints of a recording, repeated to `rows` rows, received 10 ms later."""
+    chosen = recording.events[np.isin(recording.events["kind"], (DEPTH, TRADE, CLEAR, SNAPSHOT))]
+    out = repeat_events(chosen, rows)
     out["local_ns"] = out["exch_ns"] + FEED_NS
-    out["flags"][-1] = LAST
     return Tape(out, recording.instrument, {"repeats": recording.digest})
 
 
@@ -168,8 +162,7 @@ def run(cases: list[str]) -> Iterator[BenchRow]:
     """Yield one row a case, as soon as it is known; without the peer's environment, ours alone."""
     recording, reason = find_recording(RECORDING)
     if recording is None:
-        for case in cases:
-            yield row_of("replay", case, [], "rows/s", skipped=reason)
+        yield from skipped("replay", cases, "rows/s", reason)
         return
     tape = replay_tape(recording)
     python = Path(os.environ.get("LOBGYM_ORACLE_PYTHON", _ROOT / ".venv-oracle" / "bin" / "python"))

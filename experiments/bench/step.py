@@ -1,96 +1,142 @@
-"""`bench step`: lane-steps per second of the bare simulator, 100 ms a step, four live orders a lane.
+"""`bench step`: lane-steps per second of the bare simulator, 100 ms a step.
 
-Each step every lane cancels two of its four quotes and places two new ones (post-only, at the best and two ticks behind
-it, sides alternating), then advances; fills and post-only expiries leave somewhat fewer than four at the end of a
-step, and `live_orders_mean` says how many. The strategy is a user-style compiled function over the public kernels;
-orders travel with latency, queue and ledger as in every session. Peer: the same loop with no orders at all, which
-bounds what the clock and the cursors cost.
+Each step a lane cancels all its quotes of one side and places as many new ones (post-only, at the best and behind it,
+two ticks apart), then advances; sides alternate, so that half of the quotes are replaced each step. Four quotes a
+lane (`lanes64`, `lanes1024`), twenty (`lanes64_20`), or four on a tape as long as a busy day, each lane starting at a
+random time of it (`lanes64_day`). Fills and post-only expiries leave somewhat fewer alive at the end of a step;
+`live_orders_mean` says how many. The strategy is a user-style compiled function over the public kernels; orders
+travel with latency, queue and ledger as in every session. `plain_njit` is what the same function gives when it is
+compiled with `numba.njit` and no options. Peer: the same loop with no orders at all, which bounds what the clock and
+the cursors cost.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any, Final, NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.experiments.bench.report import BenchRow, find_recording, row_of
+from lobgym.experiments.bench.report import BenchRow, find_recording, row_of, skipped
+from lobgym.experiments.bench.tiles import compile_repeated, peak_rss_gib, random_times, reset_peak_rss
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.calls import call_advance, call_cancel, call_submit
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.market import Market
-from lobgym.sim.records import BUY, FREE, GTX, SELL
+from lobgym.sim.records import BUY, DONE, FREE, GTX, SELL
 from lobgym.sim.session import Session, raise_lane_error
 from lobgym.sim.view import best_ask, best_bid
 from lobgym.sim.world import World, lane_at, local_of, order_at
 
-__all__ = ["CASES", "run"]
+__all__ = ["CASES", "STEP_NS", "drive", "run", "spread_starts"]
 
-CASES: Final = {"lanes64": 64, "lanes1024": 1024}
+
+class Case(NamedTuple):
+    """One workload."""
+
+    lanes: int
+    orders: int  # live ones a lane
+    rows: int = 0  # of the tape that the recording is repeated to; 0: the recording itself
+
+
+CASES: Final = {
+    "lanes64": Case(64, 4),
+    "lanes1024": Case(1024, 4),
+    "lanes64_20": Case(64, 20),
+    "lanes64_day": Case(64, 4, 86_000_000),
+}
+LARGE: Final = ("lanes64_day",)
 RECORDING: Final = "binance_usdm/btcusdt_20240808.gz"
+SEED: Final = 1
 STEP_NS: Final = 100_000_000
-_RUNS: Final = 5
+_RUNS: Final = 9
 _WANTED_STEPS: Final = 200_000  # lane-steps a run, so that a run takes about a tenth of a second
 
 
-@njit_lean
-def _quote_half(w: World, i: int, step: int) -> None:
-    """Replace the two older of four quotes: one side's pair each step."""
-    side = BUY if step % 2 == 0 else SELL
-    for slot in range(lane_at(w, i)["slot_count"]):
-        if order_at(w, i, slot)["state"] != FREE and order_at(w, i, slot)["side"] == side:
-            call_cancel(w, i, slot)
-    cursor = lane_at(w, i)["local_cursor"]
-    best = best_bid(local_of(w), cursor) if side == BUY else best_ask(local_of(w), cursor)
-    if best != NO_BID and best != NO_ASK:
-        call_submit(w, i, side, best, 1, GTX, 0)
-        call_submit(w, i, side, best - 2 * side, 1, GTX, 0)
-
-
-@njit_lean
-def _drive(w: World, starts: NDArray[np.int64], steps: int, quote: bool) -> None:
-    for step in range(steps):
+def _drive(w: World, starts: NDArray[np.int64], first: int, last: int, quotes: int) -> None:
+    """Steps [first, last) of every lane, with `quotes` orders a side."""
+    for step in range(first, last):
+        side = BUY if step % 2 == 0 else SELL
         for i in range(w["lanes"]):
-            if quote:
-                _quote_half(w, i, step)
+            lane = lane_at(w, i)
+            if quotes > 0:
+                for slot in range(lane["slot_count"]):
+                    order = order_at(w, i, slot)
+                    if order["state"] != FREE and order["view_state"] != DONE and order["side"] == side:
+                        call_cancel(w, i, slot)
+                cursor = lane["local_cursor"]
+                best = best_bid(local_of(w), cursor) if side == BUY else best_ask(local_of(w), cursor)
+                if best != NO_BID and best != NO_ASK:
+                    for k in range(quotes):
+                        call_submit(w, i, side, best - 2 * side * k, 1, GTX, 0)
             call_advance(w, i, starts[i] + (step + 1) * STEP_NS)
 
 
-def _time(session: Session, starts: NDArray[np.int64], steps: int, quote: bool) -> float:
+drive: Final[Callable[..., None]] = njit_lean(_drive)
+_drive_plain: Final[Callable[..., None]] = numba.njit(cache=True)(_drive)  # as a user would write it
+
+
+def spread_starts(market: Market, lanes: int) -> NDArray[np.int64]:
+    """Evenly spread times of the first half, so that lanes do not share cache lines of the book."""
+    room = (market.end_ns - market.start_ns) // 2
+    return market.start_ns + np.arange(lanes, dtype=np.int64) * (room // lanes)
+
+
+def _seconds(
+    session: Session, kernel: Callable[..., None], starts: NDArray[np.int64], steps: int, quotes: int
+) -> float:
     session.reset(start_ns=starts)
     begin = time.perf_counter()
-    _drive(session.world, starts, steps, quote)
+    kernel(session.world, starts, 0, steps, quotes)
     seconds = time.perf_counter() - begin
     raise_lane_error(session.state)
     return seconds
+
+
+def _measure(name: str, market: Market, facts: dict[str, Any]) -> BenchRow:
+    case = CASES[name]
+    room = market.end_ns - market.start_ns
+    steps = min(_WANTED_STEPS // case.lanes, room // STEP_NS // 2)
+    starts = random_times(market, case.lanes, SEED, steps * STEP_NS) if case.rows else spread_starts(market, case.lanes)
+    session = Session(market, lanes=case.lanes)
+    quotes = case.orders // 2
+    for kernel in (drive, _drive_plain):
+        _seconds(session, kernel, starts, 2, quotes)
+    rates, plain, idle = [], [], []
+    for _ in range(_RUNS):
+        idle.append(case.lanes * steps / _seconds(session, drive, starts, steps, 0))
+        plain.append(case.lanes * steps / _seconds(session, _drive_plain, starts, steps, quotes))
+        rates.append(case.lanes * steps / _seconds(session, drive, starts, steps, quotes))
+    lane = session.state.lane
+    facts = {
+        "lanes": case.lanes, "steps": steps, "step_ms": STEP_NS // 1_000_000, "plain_njit": median(plain),
+        "fills": int(lane["fills"].sum()), "submits": int(lane["submits"].sum()),
+        "live_orders_mean": float(lane["live_orders"].mean()), **facts,
+    }  # fmt: skip
+    return row_of(
+        "step", name, rates, "lane-steps/s", peer="the same loop without orders", peer_values=idle, seed=SEED,
+        extra=facts,
+    )  # fmt: skip
 
 
 def run(cases: list[str]) -> Iterator[BenchRow]:
     """Yield one row a case, as soon as it is known."""
     tape, reason = find_recording(RECORDING)
     if tape is None:
-        for case in cases:
-            yield row_of("step", case, [], "lane-steps/s", skipped=reason)
+        yield from skipped("step", cases, "lane-steps/s", reason)
         return
-    market = Market.compile(tape)
-    room = market.end_ns - market.start_ns
+    market: Market | None = None
     for case in cases:
-        lanes = CASES[case]
-        steps = min(_WANTED_STEPS // lanes, room // STEP_NS // 2)
-        # Lanes start at evenly spread times of the first half, so that they do not share cache lines of the book.
-        starts = market.start_ns + (np.arange(lanes, dtype=np.int64) * (room // 2 // lanes))
-        session = Session(market, lanes=lanes)
-        _time(session, starts, 2, True)
-        rates, idle = [], []
-        for _ in range(_RUNS):
-            idle.append(lanes * steps / _time(session, starts, steps, False))
-            rates.append(lanes * steps / _time(session, starts, steps, True))
-        fills = int(session.state.lane["fills"].sum())
-        live = float(session.state.lane["live_orders"].mean())
-        facts = {"lanes": lanes, "steps": steps, "fills": fills, "live_orders_mean": live, "step_ms": 100}
-        yield row_of(
-            "step", case, rates, "lane-steps/s", peer="the same loop without orders", peer_values=idle,
-            extra={**facts, "tape": tape.digest[:16]},
-        )  # fmt: skip
+        rows = CASES[case].rows
+        if rows:
+            reset_peak_rss()
+            market, _ = compile_repeated(tape, rows)
+            yield _measure(case, market, {"rows": rows, "peak_rss_gib": peak_rss_gib(), "tape": market.digest[:16]})
+            market = None
+        else:
+            market = market or Market.compile(tape)
+            yield _measure(case, market, {"rows": len(tape), "tape": tape.digest[:16]})

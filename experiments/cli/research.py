@@ -137,17 +137,18 @@ def leaderboard(
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(sorted(BENCHES))}.")],
     case: Annotated[list[str] | None, typer.Option("--case", help="Only this case; repeatable.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="The cases that take minutes and gigabytes, too.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure. Every figure is the median of its runs, beside a peer or a limit measured in the same run."""
     if as_json:
-        for row in run_bench(name, case):
+        for row in run_bench(name, case, everything):
             print_json(row.to_json())
             sys.stdout.flush()
         return
     table = Table("case", "value", "unit", "range", "peer", "peer value", "ratio")
     with working("measuring ..."):
-        for row in run_bench(name, case):
+        for row in run_bench(name, case, everything):
             table.add_row(*_bench_cells(row))
     console.print(table)
 
