@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lobgym.sim.desk_spec import DeskSpec
     from lobgym.sim.instrument import Instrument, find_instrument, load_instrument
     from lobgym.sim.market import Market
+    from lobgym.sim.multi import MultiSession
     from lobgym.sim.observation import ObservationLayout
     from lobgym.sim.params import SimParams
     from lobgym.sim.risk import RiskLimits
@@ -28,6 +29,7 @@ __all__ = [
     "DeskSpec",
     "Instrument",
     "Market",
+    "MultiSession",
     "ObservationLayout",
     "RiskLimits",
     "Session",
@@ -45,6 +47,7 @@ _HOMES: Final = {
     "DeskSpec": "desk_spec",
     "Instrument": "instrument",
     "Market": "market",
+    "MultiSession": "multi",
     "ObservationLayout": "observation",
     "RiskLimits": "risk",
     "Session": "session",

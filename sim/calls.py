@@ -16,6 +16,7 @@ from lobgym.sim.world import ENTRIES, WORLD_DTYPE
 
 __all__ = [
     "call_advance",
+    "call_advance_account",
     "call_answer",
     "call_cancel",
     "call_mark_rivals",
@@ -23,6 +24,7 @@ __all__ = [
     "call_modify_arrives",
     "call_on_best",
     "call_on_print",
+    "call_others_spare",
     "call_scan_rows",
     "call_settle",
     "call_submit",
@@ -66,6 +68,7 @@ def _call(name: str) -> Any:
 
 
 call_advance = _call("advance")
+call_advance_account = _call("advance_account")
 call_submit = _call("submit")
 call_cancel = _call("cancel")
 call_modify = _call("modify")
@@ -76,6 +79,7 @@ call_scan_rows = _call("scan_rows")
 call_submit_arrives = _call("submit_arrives")
 call_modify_arrives = _call("modify_arrives")
 call_settle = _call("settle")
+call_others_spare = _call("others_spare")
 call_sync_front = _call("sync_front")
 call_mark_rivals = _call("mark_rivals")
 call_answer = _call("answer")

@@ -10,6 +10,7 @@
     +-- SessionError             a misuse of a running session
     |   +-- TapeExhaustedError   time asked for beyond the end of the tape
     |   +-- TimeReversedError    time asked for before the lane's own
+    |   +-- UnknownMarketError   a market that the session does not have
     |   +-- UnknownOrderError    an order id that this lane never had, or has forgotten
     |   +-- CapacityError        a bounded table (orders, messages, fills) is full
     |   +-- LedgerOverflowError  an amount that does not fit the ledger's integers
@@ -37,6 +38,7 @@ __all__ = [
     "TapeExhaustedError",
     "TapeFormatError",
     "TimeReversedError",
+    "UnknownMarketError",
     "UnknownOrderError",
 ]
 
@@ -79,6 +81,10 @@ class TapeExhaustedError(SessionError):
 
 class TimeReversedError(SessionError):
     """Time asked for before the lane's own."""
+
+
+class UnknownMarketError(SessionError):
+    """A market that this session does not have."""
 
 
 class UnknownOrderError(SessionError):

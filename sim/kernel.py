@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from lobgym.sim.answers import write_log
 from lobgym.sim.arrival import cancel_arrives, submit_arrives
 from lobgym.sim.book import NO_ASK, NO_BID
-from lobgym.sim.calls import call_advance, call_modify_arrives, call_settle, call_sync_front, entry
+from lobgym.sim.calls import (
+    call_advance,
+    call_advance_account,
+    call_modify_arrives,
+    call_settle,
+    call_sync_front,
+    entry,
+)
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.latency import MODEL_NONE, feed_jitter, modelled_entry
 from lobgym.sim.money import MONEY_MAX
@@ -54,6 +61,7 @@ from lobgym.sim.world import World, exch_of, lane_at, local_of, order_at, reques
 __all__ = [
     "advance",
     "advance_all",
+    "advance_some",
     "cancel",
     "find_slot",
     "modify",
@@ -361,7 +369,12 @@ def _received_by(w: World, i: int, t_ns: int) -> int:
 
 @entry("advance")
 def advance(w: World, i: int, t_ns: int) -> int:
-    """Process everything stamped at or before `t_ns` for lane `i`; a set `error` stops it."""
+    """Process everything stamped at or before `t_ns` for lane `i`; a set `error` stops it.
+
+    A market that shares its account brings the account's other markets along.
+    """
+    if w["peer_count"] > 0 and not w["stepping"]:
+        return int(call_advance_account(w, i, t_ns))
     lane = lane_at(w, i)
     exch = exch_of(w)
     size = w["max_requests"]
@@ -381,7 +394,8 @@ def advance(w: World, i: int, t_ns: int) -> int:
         if lane["error"] != 0:
             break
         if check <= due and check <= t_ns:
-            call_settle(w, i, check, end)
+            if call_settle(w, i, check, end):
+                return 1
             continue
         if due > t_ns:
             break
@@ -452,3 +466,11 @@ def advance_all(w: World, t_ns: NDArray[np.int64]) -> None:
     """`advance` for every lane, each to its own time."""
     for i in range(w["lanes"]):
         call_advance(w, i, t_ns[i])
+
+
+@njit_lean
+def advance_some(w: World, mask: NDArray[np.bool_], t_ns: NDArray[np.int64]) -> None:
+    """`advance` for every lane of `mask`, each to its own time."""
+    for i in range(w["lanes"]):
+        if mask[i]:
+            call_advance(w, i, t_ns[i])

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from lobgym.sim.calls import call_others_spare
 from lobgym.sim.jit import njit_inline, njit_inner, njit_lean
 from lobgym.sim.memory import column
 from lobgym.sim.mids import last_quoted_mid2
@@ -18,7 +19,16 @@ from lobgym.sim.records import BUY, ERR_LEDGER
 from lobgym.sim.timeline import mark_at
 from lobgym.sim.world import WORLD_DTYPE, World, econ_of, exch_of, lane_at
 
-__all__ = ["equity_at", "initial_margin", "lacks_margin", "maintenance_margin", "mark_price", "tier_margin"]
+__all__ = [
+    "equity_at",
+    "initial_margin",
+    "lacks_margin",
+    "maintenance_margin",
+    "mark_price",
+    "net_at",
+    "reach_after",
+    "tier_margin",
+]
 
 _PPM: Final = 1_000_000
 _COLUMNS: Final = 7  # of a margin table
@@ -73,14 +83,28 @@ def mark_price(w: World, ns: int, cursor: int) -> int:
 
 
 @njit_inner
-def equity_at(w: World, i: int, mark_1e8: int) -> int:
-    """What lane `i` owns at the exchange, its capital included; a value that fits no ledger is an error of the lane."""
+def net_at(w: World, i: int, mark_1e8: int) -> int:
+    """What lane `i` has made at the exchange; a value that fits no ledger is an error of the lane."""
     lane = lane_at(w, i)
     value = value_at_mark(econ_of(w), lane["position"], mark_1e8)
     if value == OVERFLOW:
         lane["error"] = ERR_LEDGER
         return 0
-    return int(lane["capital"] + lane["cash"] - lane["fees"] - lane["funding"] + value)
+    return int(lane["cash"] - lane["fees"] - lane["funding"] + value)
+
+
+@njit_inner
+def equity_at(w: World, i: int, mark_1e8: int) -> int:
+    """What lane `i` owns at the exchange: its capital and what it has made of it."""
+    return int(lane_at(w, i)["capital"] + net_at(w, i, mark_1e8))
+
+
+@njit_inner
+def reach_after(w: World, i: int, bids: int, asks: int) -> int:
+    """The most lots that lane `i` holds, long or short, if its resting orders and as many lots more fill."""
+    lane = lane_at(w, i)
+    position = lane["position"]
+    return int(max(abs(position + lane["open_bid"] + bids), abs(position - lane["open_ask"] - asks)))
 
 
 @njit_inner
@@ -97,8 +121,10 @@ def lacks_margin(
     position = lane["position"]
     if not w["margin"] or (side * position < 0 and leaves <= abs(position)):
         return False
-    bids = lane["open_bid"] + (leaves - replaced if side == BUY else 0)
-    asks = lane["open_ask"] + (0 if side == BUY else leaves - replaced)
+    added = leaves - replaced
     mark = mark_price(w, ns, cursor)
-    notional = notional_at_mark(econ_of(w), max(abs(position + bids), abs(position - asks)), mark)
-    return bool(initial_margin(w, notional) > equity_at(w, i, mark))
+    reach = reach_after(w, i, added if side == BUY else 0, 0 if side == BUY else added)
+    equity = equity_at(w, i, mark)
+    if w["peer_count"] > 0:
+        equity += call_others_spare(w, i, ns)
+    return bool(initial_margin(w, notional_at_mark(econ_of(w), reach, mark)) > equity)

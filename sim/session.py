@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-import lobgym.sim.compat  # noqa: F401 - stands behind the entries of the compatibility profiles
+import lobgym.sim.compat  # stands behind the entries of the compatibility profiles
+import lobgym.sim.shared  # noqa: F401 - stands behind the entries of accounts that markets share
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.errors import (
     CapacityError,
@@ -178,6 +179,11 @@ class Session:
     def world(self) -> World:
         """The record that compiled functions take (`lobgym.sim.kernel`); valid as long as the session lives."""
         return self._world[0]
+
+    @property
+    def world_array(self) -> NDArray[Any]:
+        """WORLD_DTYPE[1]: that record with its address."""
+        return self._world
 
     # -- clock -----------------------------------------------------------------------------------------------------
 
@@ -402,19 +408,27 @@ class Session:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot. Raises SessionError if it belongs to another market or another shape."""
-        same = [a.shape == b.shape for a, b in zip(self.state, snapshot.arrays, strict=True)]
-        if snapshot.market_digest != self.market.digest or not all(same):
-            raise SessionError("this snapshot was taken on another market, or with other lanes, params or log_rows")
+        self.check_snapshot(snapshot)
         for array, copy in zip(self.state, snapshot.arrays, strict=True):
             array[...] = copy
         self._world["log_count"] = snapshot.log_count
 
+    def check_snapshot(self, snapshot: Snapshot) -> None:
+        """Raise SessionError where `restore` would."""
+        same = [a.shape == b.shape for a, b in zip(self.state, snapshot.arrays, strict=True)]
+        if snapshot.market_digest != self.market.digest or not all(same):
+            raise SessionError("this snapshot was taken on another market, or with other lanes, params or log_rows")
+
     def clone(self) -> Session:
         """An independent session in the same state."""
         other = Session(self.market, self.params, self.lanes, self.log, len(self.state.log), self._full_scan)
-        other._defaults[:] = self._defaults
+        other.copy_defaults(self)
         other.restore(self.snapshot())
         return other
+
+    def copy_defaults(self, other: Session) -> None:
+        """Take over what `vary` set in another session of as many lanes."""
+        self._defaults[:] = other._defaults
 
     def _cursor(self, lane: int, at_exchange: bool) -> tuple[BookView, int]:
         row = self.state.lane[lane]

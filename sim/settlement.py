@@ -19,35 +19,43 @@ from lobgym.sim.spent import left_of, spend
 from lobgym.sim.timeline import is_check, next_due, settlement_at, settlement_rate
 from lobgym.sim.trades import book_trade, end_order
 from lobgym.sim.view import best_ask, best_bid, find_level, level_tick, next_level
-from lobgym.sim.world import World, econ_of, exch_of, lane_at, order_at
+from lobgym.sim.world import World, econ_of, exch_of, lane_at, order_at, peer_at
 
-__all__ = ["schedule", "settle"]
+__all__ = ["cancel_all", "close_position", "schedule", "settle"]
 
 _VENUE: Final = -1  # the slot of an answer that is about no order
 
 
 @njit_inner
 def schedule(w: World, i: int, ns: int) -> None:
-    """Set when lane `i`, which is past `ns`, has to stop next."""
-    lane_at(w, i)["check_ns"] = next_due(w, ns)
+    """Set when lane `i`, which is past `ns`, has to stop next: for itself, or for a market that shares its account."""
+    due = next_due(w, ns)
+    for k in range(w["peer_count"]):
+        due = min(due, next_due(peer_at(w, k), ns))
+    lane_at(w, i)["check_ns"] = due
 
 
 @entry("settle")
 def settle(w: World, i: int, ns: int, cursor: int) -> int:
-    """Deal with what is due at `ns`; `cursor` is that of the exchange's book after the rows of this stamp."""
+    """Deal with what is due at `ns`; `cursor` is that of the exchange's book after the rows of this stamp.
+
+    Returns 1 where the lane has to wait for the other markets of its account, which are then checked as one.
+    """
     lane = lane_at(w, i)
     schedule(w, i, ns)
-    if lane["position"] == 0:
-        return 0
+    waits = w["peer_count"] > 0
+    # The account also stops where nothing is due: a stamp that is past was settled when it was reached.
+    if lane["position"] == 0 or (waits and ns <= lane["t_ns"]):
+        return int(waits)
     mark = mark_price(w, ns, cursor)
     due = settlement_at(w, ns)
     if due >= 0:
         _fund(w, i, ns, mark, settlement_rate(w, due))
-    if lane["error"] == 0 and is_check(w, ns):
+    if lane["error"] == 0 and not waits and is_check(w, ns):
         notional = notional_at_mark(econ_of(w), lane["position"], mark)
         if equity_at(w, i, mark) < maintenance_margin(w, notional) and lane["error"] == 0:
             _liquidate(w, i, ns, cursor)
-    return 0
+    return int(waits)
 
 
 @njit_inner
@@ -70,14 +78,14 @@ def _liquidate(w: World, i: int, ns: int, cursor: int) -> None:
     """The venue takes over: no order rests any more, and the position is closed as far as the book allows."""
     lane = lane_at(w, i)
     lane["liquidations"] += 1
-    _cancel_all(w, i, ns)
-    _close(w, i, ns, cursor)
+    cancel_all(w, i, ns)
+    close_position(w, i, ns, cursor)
     if lane["position"] == 0:
         lane["deficit"] = max(lane["deficit"], -equity_at(w, i, 0))
 
 
 @njit_inner
-def _cancel_all(w: World, i: int, ns: int) -> None:
+def cancel_all(w: World, i: int, ns: int) -> None:
     """Cancel every resting order, in the order of their ids."""
     lane = lane_at(w, i)
     while lane["live_orders"] > 0 and lane["error"] == 0:
@@ -91,7 +99,7 @@ def _cancel_all(w: World, i: int, ns: int) -> None:
 
 
 @njit_inner
-def _close(w: World, i: int, ns: int, cursor: int) -> None:
+def close_position(w: World, i: int, ns: int, cursor: int) -> None:
     """Trade the position away against what is displayed, best level first, whatever the price."""
     book = exch_of(w)
     lane = lane_at(w, i)

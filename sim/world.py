@@ -18,6 +18,7 @@ from lobgym.sim.view import VIEW_DTYPE
 
 __all__ = [
     "ENTRIES",
+    "PEER_DTYPE",
     "WORLD_DTYPE",
     "World",
     "econ_of",
@@ -27,6 +28,7 @@ __all__ = [
     "local_of",
     "log_at",
     "order_at",
+    "peer_at",
     "request_at",
     "response_at",
     "restore_defaults",
@@ -37,6 +39,13 @@ World: TypeAlias = Any  # a record of WORLD_DTYPE
 
 _ADDRESSES: Final = ("exch", "local", "lane", "orders", "requests", "responses", "spent", "log", "defaults")
 _SIZES: Final = ("lanes", "max_orders", "max_requests", "max_responses", "max_spent", "log_rows", "log_count")
+# Markets that share an account with this one (`lobgym.sim.shared`); all 0 where none does.
+_PEERS: Final = (
+    "peers",  # address of PEER_DTYPE[peer_count], this world among them
+    "peer_count",
+    "peer_index",  # which of them this one is
+    "stepping",  # 1 while the account brings its markets forward one by one
+)
 _RULES: Final = (
     "profile",  # 0, or one of the compatibility profiles
     "full_scan",  # 1: every row is looked at and every queue kept current; the oracle of the indexed kernel
@@ -84,6 +93,8 @@ ENTRIES: Final = {
     "on_print": 2,  # lane, print
     "on_best": 2,  # lane, row
     "scan_rows": 3,  # lane, start, end
+    "advance_account": 2,  # lane, t_ns
+    "others_spare": 2,  # lane, ns
     "submit_arrives": 4,  # lane, slot, ns, cursor
     "settle": 3,  # lane, ns, cursor
     "modify_arrives": 7,  # lane, slot, ns, cursor, tick, qty, leaves that the sender believed in
@@ -92,11 +103,12 @@ ENTRIES: Final = {
     "answer": 10,  # lane, slot, side, kind, exch_ns, tick, qty, cash, fee, maker * 256 + reason
 }
 WORLD_DTYPE: Final = np.dtype(
-    [(name, np.int64) for name in (*_ADDRESSES, *_SIZES, *_RULES)]
+    [(name, np.int64) for name in (*_ADDRESSES, *_SIZES, *_PEERS, *_RULES)]
     + [(f"fn_{name}", np.int64) for name in ENTRIES]
     + [("lot_units", np.float64), ("lot_numerator", np.float64), ("lot_denominator", np.float64)],
     align=True,
 )
+PEER_DTYPE: Final = np.dtype([("world", np.int64)])
 
 exch_of = target(WORLD_DTYPE, "exch", VIEW_DTYPE)  # (w): view of the exchange's book
 # (w): view of the book in order of arrival; a lane may read it before its local cursor.
@@ -109,7 +121,15 @@ spent_at = grid(WORLD_DTYPE, "spent", "max_spent", SPENT_DTYPE)  # (w, i, k)
 log_at = table(WORLD_DTYPE, "log", LOG_DTYPE)  # (w, row)
 # (w, i): make a lane what its defaults are: its parameters, and 0 everywhere else.
 restore_defaults = copier(WORLD_DTYPE, "lane", "defaults", LANE_DTYPE)
+_peers = table(WORLD_DTYPE, "peers", PEER_DTYPE)
+_world_of = target(PEER_DTYPE, "world", WORLD_DTYPE)
 _fee_tiers = column(WORLD_DTYPE, "fee_tiers", np.int64)
+
+
+@njit_leaf
+def peer_at(w: World, k: int) -> World:
+    """The world of the k-th market of the account that this one shares."""
+    return _world_of(_peers(w, k))
 
 
 @njit_leaf

@@ -13,6 +13,7 @@ NAMES = [
     "DeskSpec",
     "Instrument",
     "Market",
+    "MultiSession",
     "ObservationLayout",
     "RiskLimits",
     "Session",
