@@ -34,15 +34,15 @@ def _place(rows: NDArray[np.void], place: NDArray[np.int32], out: NDArray[np.int
             place[level] += 1
 
 
-def index_stamps(ns: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-    """`group_ns` and `block_ns` of a book, by name."""
+def index_stamps(ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`group_ns` and `block_ns` of a book."""
     blocks = -(-len(ns) // GROUP_ROWS**2)
     groups = np.full(blocks * GROUP_ROWS, _NEVER, np.int64)
     full = ns[GROUP_ROWS - 1 :: GROUP_ROWS]
     groups[: len(full)] = full
     if len(ns) % GROUP_ROWS > 0:
         groups[len(full)] = ns[-1]
-    return {"group_ns": groups, "block_ns": groups[GROUP_ROWS - 1 :: GROUP_ROWS].copy()}
+    return groups, groups[GROUP_ROWS - 1 :: GROUP_ROWS].copy()
 
 
 def index_marks(

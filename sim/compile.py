@@ -17,21 +17,23 @@ missing from it. Rows that no feed message contains carry the flag IMPLIED.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lobgym.sim.book import IMPLIED
 from lobgym.sim.effective import clear, correct, depth_level, empty, end_depth, end_message, end_snapshot
 from lobgym.sim.jit import njit_leaf, njit_lean
 from lobgym.sim.records import BBO, CLEAR, DEPTH, LAST, SNAPSHOT, TRADE
 from lobgym.sim.rows import end_rows, write_print
-from lobgym.sim.tables import Compiled, compile_tape
-from lobgym.sim.tape import Tape
+from lobgym.sim.tables import Compiled, compile_events
 from lobgym.sim.work import Work, epoch_at, event_at, level_at, level_of_event, order_of
 
 __all__ = ["compile_effective"]
 
 
-def compile_effective(tape: Tape, print_implied_depth: bool) -> Compiled:
-    """Compile a tape's effective book in both orders. Raises as `compile_tape` does."""
-    return compile_tape(tape, _run, print_implied_depth)
+def compile_effective(events: NDArray[np.void], print_implied_depth: bool) -> Compiled:
+    """Compile the effective book of a tape's events in both orders. Raises as `compile_events` does."""
+    return compile_events(events, _run, print_implied_depth)
 
 
 @njit_leaf

@@ -32,7 +32,7 @@ from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.market import Market
 from lobgym.sim.records import CLEAR, DEPTH, SNAPSHOT, TRADE
 from lobgym.sim.rows import append, begin_epoch, begin_row, end_rows, write_print
-from lobgym.sim.tables import compile_tape
+from lobgym.sim.tables import compile_events
 from lobgym.sim.tape import Tape
 from lobgym.sim.work import (
     Work,
@@ -62,7 +62,7 @@ def compile_depth_market(tape: Tape) -> Market:
         TapeFormatError: the tape never shows a bid and an ask at once, or more than a book can hold.
     """
     digest = hashlib.sha256(f"{tape.digest}|depth".encode()).hexdigest()
-    return Market(tape, False, digest, *compile_tape(tape, _run, False), depth_only=True)
+    return Market(tape, False, digest, *compile_events(tape.events, _run, False), depth_only=True)
 
 
 @njit_leaf

@@ -76,6 +76,6 @@ class Market:
             TapeFormatError: the tape never shows a bid and an ask at once, has more lots in a row than queues can
                 count, or makes more rows than row numbers can count.
         """
-        made = compile_effective(tape, print_implied_depth)
+        made = compile_effective(tape.events, print_implied_depth)
         digest = hashlib.sha256(f"{tape.digest}|implied={int(print_implied_depth)}".encode()).hexdigest()
         return cls(tape, print_implied_depth, digest, *made)

@@ -30,12 +30,11 @@ from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.levels import Levels, number_levels
 from lobgym.sim.mids import first_quoted_ns
 from lobgym.sim.queue import LOTS_MAX
-from lobgym.sim.tape import Tape
 from lobgym.sim.timeline import Timeline, timeline_of
 from lobgym.sim.view import make_view
 from lobgym.sim.work import CORRECTION_DTYPE, LEVEL_DTYPE, WORD_BITS, WORK_DTYPE, Work, put_addresses
 
-__all__ = ["Compiled", "compile_tape"]
+__all__ = ["Compiled", "compile_events"]
 
 ROWS_MAX: Final = (1 << 31) - 1  # row numbers are 32 bits
 
@@ -55,8 +54,8 @@ class Compiled(NamedTuple):
     timeline: Timeline
 
 
-def compile_tape(tape: Tape, kernel: Callable[[Work], None], implied: bool) -> Compiled:
-    """Compile a tape in both orders.
+def compile_events(events: NDArray[np.void], kernel: Callable[[Work], None], implied: bool) -> Compiled:
+    """Compile a tape's events (EVENT_DTYPE[n], checked as `Tape` does) in both orders.
 
     Args:
         kernel: applies the workbench's events from `next_event` on, to the last or until `row_count` exceeds
@@ -67,7 +66,6 @@ def compile_tape(tape: Tape, kernel: Callable[[Work], None], implied: bool) -> C
         TapeFormatError: the tape never shows a bid and an ask at once, has more lots in a row than queues can count, or
             makes more rows than row numbers can count.
     """
-    events = tape.events
     levels = number_levels(events)
     if levels.lots_max >= LOTS_MAX:
         raise TapeFormatError(
@@ -76,9 +74,10 @@ def compile_tape(tape: Tape, kernel: Callable[[Work], None], implied: bool) -> C
         )
     exch, twin = _compile(events, None, levels, kernel, implied)
     if levels.in_order:
-        local, last = exch._replace(ns=twin, **index_stamps(twin)), -1
+        stamps = index_stamps(twin)
+        local, last = exch._replace(ns=twin, group_ns=stamps[0], block_ns=stamps[1]), -1
     else:
-        order = tape.local_order()
+        order = np.argsort(events["local_ns"], kind="stable").astype(np.int64, copy=False)
         local, last = _compile(events, order, levels, kernel, implied)[0], order[-1]
     starts = [int(first_quoted_ns(make_view(book)[0])) for book in (exch, local)]
     if min(starts) < 0:
@@ -169,9 +168,10 @@ def _finish(
     touch_start, touch_row = index_touches(lists["rows"], touches)
     marks = index_marks(rows, lists["bids"], lists["asks"], lists["prints"])
     twin = lists.pop("twin")
+    stamps = index_stamps(lists["ns"])
     book = Book(
         level_tick=levels.tick, bid_levels=levels.bids, touch_start=touch_start, touch_row=touch_row, marks=marks,
-        **lists, **index_stamps(lists["ns"]),
+        group_ns=stamps[0], block_ns=stamps[1], **lists,
     )  # fmt: skip
     for field in (*book, twin):
         if isinstance(field, np.ndarray):

@@ -16,14 +16,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.compile import compile_book
-from lobgym.sim.levels import number_levels
+from lobgym.sim.compile import compile_effective
 from lobgym.sim.market import Market
-from lobgym.sim.mids import first_quoted_ns
 from lobgym.sim.records import CLEAR, EVENT_DTYPE, LAST
 from lobgym.sim.rng import below
 from lobgym.sim.tape import Tape
-from lobgym.sim.view import make_view
 
 __all__ = ["compile_repeated", "peak_rss_gib", "random_times", "repeat_events", "reset_peak_rss"]
 
@@ -53,17 +50,12 @@ def compile_repeated(recording: Tape, rows: int, runs: int = 1) -> tuple[Market,
     seconds = []
     for run in range(runs):
         begin = time.perf_counter()
-        levels = number_levels(events)
-        exch = compile_book(events, None, levels, True)
-        arrival = np.argsort(events["local_ns"], kind="stable").astype(np.int64, copy=False)
-        local = compile_book(events, arrival, levels, True)
+        made = compile_effective(events, True)
         seconds.append(time.perf_counter() - begin)
-        del levels, arrival
         if run < runs - 1:
-            del exch, local
-    start = max(int(first_quoted_ns(make_view(book)[0])) for book in (exch, local))
+            del made
     digest = hashlib.sha256(f"{recording.digest}|repeated to {rows} rows".encode()).hexdigest()
-    return Market(recording, exch, local, True, start, int(events["local_ns"].max()), digest), seconds
+    return Market(recording, True, digest, *made), seconds
 
 
 def random_times(market: Market, count: int, seed: int, margin_ns: int = 0) -> NDArray[np.int64]:
