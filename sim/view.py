@@ -219,7 +219,7 @@ def cursor_at(book: BookView, t_ns: int) -> int:
 
 @njit_leaf
 def seek_forward(book: BookView, start: int, t_ns: int) -> int:
-    """`cursor_at`, knowing that it is at least `start`: short moves cost little, and long ones no more than they must."""
+    """`cursor_at`, knowing that it is at least `start`: short moves cost little, long ones no more than they must."""
     size = book["size"]
     if start >= size or row_ns(book, start) > t_ns:
         return start
