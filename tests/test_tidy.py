@@ -55,6 +55,7 @@ EXEMPT = {
 # Modules that nobody in lobgym imports, each with the reason why it is not dead.
 ENTRY_POINTS = {
     "lobgym.experiments.cli": "the command `lobgym`",
+    "lobgym.sim.strategy": "what users' compiled strategies import, docs/simulator.md",
     "lobgym.experiments.sniper": "`python -m lobgym.experiments.sniper`, the table in docs/market.md",
 }
 

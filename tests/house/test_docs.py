@@ -46,9 +46,13 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path.parts[0] == "docs"], ids=str)
-def test_python_in_the_pages_runs(path: Path) -> None:
-    for block in blocks((ROOT / path).read_text(encoding="utf-8"), "python"):
-        exec(compile(block, str(path), "exec"), {"__name__": "page"})
+def test_python_in_the_pages_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From top to bottom, a block goes on where the one before it ended; files go to the working directory."""
+    page_blocks = blocks((ROOT / path).read_text(encoding="utf-8"), "python")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in page_blocks:
+        exec(compile(block, str(path), "exec"), names)
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path.parts[0] == "docs"], ids=str)
