@@ -43,11 +43,12 @@ BANNED_KEYWORDS = {
 }
 REPEATING_ROOMS = ("sim", "runtime")
 
-# The one place that may name what it wraps, the test that copies environments as worker processes do, and
+# The one place that may name what it wraps, the tests that copy as worker processes do, and
 # scripts that run in another environment, without lobgym.
 EXEMPT = {
     ("sim/jit.py", "numba.njit"),
     ("tests/envs/test_contract.py", "pickle"),
+    ("tests/sim/test_session_face.py", "pickle"),
     ("tests/oracle/driver.py", "numba.njit"),
     ("tests/oracle/replay_peer.py", "numba.njit"),
 }
