@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import lobgym.sim.compat  # noqa: F401 - stands behind the entries of the compatibility profiles
+from lobgym.sim import handle
 from lobgym.sim.account import Account, account_of
 from lobgym.sim.arguments import flags, integers, order_numbers, whole
 from lobgym.sim.book import NO_ASK, NO_BID
@@ -23,18 +24,7 @@ from lobgym.sim.errors import (
     TimeReversedError,
     UnknownOrderError,
 )
-from lobgym.sim.kernel import (
-    advance,
-    advance_all,
-    cancel,
-    find_slot,
-    modify,
-    next_feed_ns,
-    reset_lanes,
-    submit,
-    sync_queues,
-    wait_answer,
-)
+from lobgym.sim.kernel import reset_lanes
 from lobgym.sim.ladder import ladder
 from lobgym.sim.lane_errors import lane_error, raise_lane_error
 from lobgym.sim.lanes import Lanes, make_world, new_lanes
@@ -139,6 +129,7 @@ class Session:
         world, kept = make_world(market, self.params, self.state, self._defaults, LOG_LEVELS[log], full_scan)
         self._world = world.view(_World)
         self._world.kept = kept
+        self._handle = handle.make_handle(self._world)
         # Views of the lanes' records: a field is looked up once, not at every call.
         self._clocks, self._errors = self.state.lane["t_ns"], self.state.lane["error"]
         self._count = lanes
@@ -240,16 +231,16 @@ class Session:
             raise TimeReversedError(f"lane {i} is at {clocks[i]} and cannot go back to {times[i]}; reset it instead")
         if times.max() > self.end_ns:
             raise TapeExhaustedError(f"the tape ends at {self.end_ns}, {int(times.max())} lies beyond it")
-        advance_all(self.world, times)
+        handle.advance(self._handle, times)
         self.check()
 
     def advance_to_feed(self, lane: int = 0) -> int:
         """Advance one lane to the next row of its feed; returns its clock. Raises TapeExhaustedError at the end."""
         i = self._sound(lane)
-        seen = int(next_feed_ns(self.world, i))
+        seen = int(handle.next_feed_ns(self._handle, i))
         if seen > self.end_ns:
             raise TapeExhaustedError(f"lane {lane} has seen the whole feed; the tape ends at {self.end_ns}")
-        advance(self.world, i, seen)
+        handle.advance_lane(self._handle, i, seen)
         self._sound(i)
         return seen
 
@@ -261,9 +252,9 @@ class Session:
         """
         i = self._sound(lane)
         until = min(int(self._clocks[i]) + whole("timeout_ns", timeout_ns, 0, _NS_MAX), self.end_ns)
-        came = bool(wait_answer(self.world, i, self._slot(i, order_id), until))
+        came = self._known(handle.wait_answer(self._handle, i, _id_of(order_id), until), i, order_id)
         self._sound(i)
-        return came
+        return came == 1
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -281,7 +272,7 @@ class Session:
             self._must_fit(tick, qty)
         elif qty >= LOTS_MAX:
             raise LedgerOverflowError(f"{qty} lots are more than an order may have, {LOTS_MAX - 1}; order less")
-        order_id = int(submit(self.world, i, side, tick, qty, tif, 1 if reduce_only else 0))
+        order_id = int(handle.submit(self._handle, i, side, tick, qty, tif, 1 if reduce_only else 0))
         if order_id == 0:
             raise CapacityError(f"lane {i} has all {self.params.max_orders} order slots in use; cancel some first")
         self._sound(i)
@@ -293,7 +284,7 @@ class Session:
         Asking again while a cancel is under way sends nothing.
         """
         i = self._sound(lane)
-        cancel(self.world, i, self._slot(i, order_id))
+        self._known(handle.cancel(self._handle, i, _id_of(order_id)), i, order_id)
         self._sound(i)
 
     def modify(self, lane: int, order_id: int, tick: int, qty: int) -> None:
@@ -305,7 +296,7 @@ class Session:
         i = self._sound(lane)
         _, tick, qty, _ = order_numbers(BUY, tick, qty, GTC)
         self._must_fit(tick, qty)
-        modify(self.world, i, self._slot(i, order_id), tick, qty)
+        self._known(handle.modify(self._handle, i, _id_of(order_id), tick, qty), i, order_id)
         self._sound(i)
 
     def _must_fit(self, tick: int, qty: int) -> None:
@@ -325,18 +316,17 @@ class Session:
             raise lane_error(i, int(self._errors[i]))
         return i
 
-    def _slot(self, lane: int, order_id: int) -> int:
-        slot = int(find_slot(self.world, lane, whole("order_id", order_id, -_NS_MAX, _NS_MAX)))
-        if slot < 0:
+    def _known(self, result: int, lane: int, order_id: int) -> int:
+        if result < 0:
             raise UnknownOrderError(f"lane {lane} has no order {order_id}: it never existed, or is done and forgotten")
-        return slot
+        return result
 
     # -- what can be read ------------------------------------------------------------------------------------------
 
     def orders(self, lane: int = 0) -> NDArray[np.void]:
         """ORDER_DTYPE[k]: a copy of the lane's orders that are not settled yet, by id."""
         i = self._lane(lane)
-        sync_queues(self.world, i)
+        handle.sync_queues(self._handle, i)
         orders: NDArray[np.void] = self.state.orders[i]
         unsettled: NDArray[np.void] = np.sort(orders[orders["state"] != FREE], order="id")
         return unsettled
@@ -456,6 +446,12 @@ class _World(np.ndarray[Any, np.dtype[np.void]]):
     """A world's array: whoever holds it, or its record, holds what its addresses point to."""
 
     kept: tuple[Any, ...]
+
+
+def _id_of(order_id: Any) -> int:
+    return (
+        order_id if type(order_id) is int and 0 < order_id < _NS_MAX else whole("order_id", order_id, -_NS_MAX, _NS_MAX)
+    )
 
 
 def _revived(shape: tuple[Any, ...], defaults: NDArray[np.void], snapshot: Snapshot) -> Session:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lobgym.sim import kernel
+from lobgym.sim import handle, kernel
 from lobgym.sim.errors import (
     CapacityError,
     LedgerOverflowError,
@@ -88,7 +88,7 @@ def test_any_integer_will_do(session: Session, number: Callable[[int], Any]) -> 
     assert session.wait(number(2), np.int64(order), np.int64(5 * MS))
     session.advance(np.uint64(max(session.t_ns(lane) for lane in range(3)) + 1))
     assert session.orders(number(2))["leaves"].tolist() == [7]
-    assert len(kernel.submit.signatures) == 1  # nothing was compiled anew for numpy's integers
+    assert len(handle.submit.signatures) == 1  # nothing was compiled anew for numpy's integers
 
 
 # -- orders ------------------------------------------------------------------------------------------------------------
