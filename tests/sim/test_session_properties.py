@@ -265,11 +265,18 @@ def test_the_future_changes_nothing(tape: Tape, script: Script, after: int, shif
         for session in sessions:
             session.advance(session.t_ns() + gap)
             session.submit(0, side, tick, qty, tif)
-        assert state_of(sessions[0]) == state_of(sessions[1])
+        assert known_of(sessions[0]) == known_of(sessions[1])
         for session in sessions[1:]:
             assert session.bests() == sessions[0].bests()
             for book_side in (rec.BUY, rec.SELL):
                 assert (session.ladder(0, book_side, 20) == sessions[0].ladder(0, book_side, 20)).all()
+
+
+def known_of(session: Session) -> tuple[Any, ...]:
+    """`state_of` without the numbers of levels and touches, which count what the tape mentions later, too."""
+    digest, lane, _ = state_of(session)
+    names = [name for name in rec.ORDER_DTYPE.names or () if name not in ("level", "touch")]
+    return digest, lane, session.orders()[names].tolist()
 
 
 def corrupted(tape: Tape, stamps: str, cut: int, shift: int) -> Tape:
