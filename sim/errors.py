@@ -5,6 +5,8 @@
     |   +-- TapeFormatError      not a tape, or columns, dtypes or values that no tape has
     |   +-- TapeDigestError      the content does not have the digest that it states
     |   +-- FeedError            a raw recording that cannot be imported
+    +-- LogError                 an event log that cannot be read or written
+    |   +-- LogFormatError       not an event log, or not what was written
     +-- InstrumentError          an unknown symbol, or an instrument that contradicts itself
     +-- ParamsError              a parameter outside its stated range
     +-- SessionError             a misuse of a running session
@@ -31,6 +33,8 @@ __all__ = [
     "LayoutError",
     "LedgerOverflowError",
     "LobgymError",
+    "LogError",
+    "LogFormatError",
     "ParamsError",
     "SessionError",
     "TapeDigestError",
@@ -61,6 +65,14 @@ class TapeDigestError(TapeError):
 
 class FeedError(TapeError):
     """A raw recording that cannot be imported."""
+
+
+class LogError(LobgymError):
+    """An event log that cannot be read or written."""
+
+
+class LogFormatError(LogError):
+    """Not an event log, or not what was written."""
 
 
 class InstrumentError(LobgymError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import lobgym.sim.compat  # stands behind the entries of the compatibility profiles
 import lobgym.sim.shared  # noqa: F401 - stands behind the entries of accounts that markets share
+from lobgym.sim import handle
+from lobgym.sim.account import Account, account_of
+from lobgym.sim.arguments import flags, integers, order_numbers, whole
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.errors import (
     CapacityError,
@@ -21,32 +25,17 @@ from lobgym.sim.errors import (
     TimeReversedError,
     UnknownOrderError,
 )
-from lobgym.sim.kernel import (
-    advance,
-    advance_all,
-    cancel,
-    find_slot,
-    modify,
-    next_feed_ns,
-    reset_lanes,
-    submit,
-    sync_queues,
-    wait_answer,
-)
+from lobgym.sim.kernel import reset_lanes
 from lobgym.sim.ladder import ladder
+from lobgym.sim.lane_errors import lane_error, raise_lane_error
 from lobgym.sim.lanes import Lanes, make_world, new_lanes
 from lobgym.sim.market import Market
 from lobgym.sim.mids import last_quoted_mid2
-from lobgym.sim.money import fits, mark_value
+from lobgym.sim.money import fits
 from lobgym.sim.params import SimParams
 from lobgym.sim.queue import LOTS_MAX, QUEUE_MODELS
 from lobgym.sim.records import (
     BUY,
-    ERR_LEDGER,
-    ERR_LOG_FULL,
-    ERR_REQUESTS_FULL,
-    ERR_RESPONSES_FULL,
-    ERR_SPENT_FULL,
     FILL,
     FILL_DTYPE,
     FREE,
@@ -65,12 +54,12 @@ __all__ = ["LOG_LEVELS", "Account", "Session", "Snapshot", "raise_lane_error"]
 
 LOG_LEVELS: Final = {"off": LOG_OFF, "fills": LOG_FILLS, "full": LOG_FULL}
 
-_CAPACITY = {
-    ERR_REQUESTS_FULL: "requests in flight (raise SimParams.max_requests, or send less)",
-    ERR_RESPONSES_FULL: "unread answers (raise SimParams.max_responses, or advance in smaller steps)",
-    ERR_SPENT_FULL: "levels it has taken from (raise SimParams.max_spent)",
-    ERR_LOG_FULL: "rows of the event log (raise log_rows, or drain the log more often)",
-}
+# The same arithmetic as in the kernels, without the way into compiled code, which costs more.
+_fits: Final[Callable[..., bool]] = getattr(fits, "py_func", fits)
+_LANES_MAX: Final = 1 << 20
+_LOG_ROWS_MAX: Final = 1 << 31
+_NS_MAX: Final = (1 << 63) - 1
+
 # What may differ from lane to lane (`Session.vary`), and its least and greatest value.
 _VARIED: Final = {
     "entry_ns": (0, 60_000_000_000),
@@ -83,29 +72,6 @@ _VARIED: Final = {
     "queue_power": (1, 3),
     "capital": (0, 1 << 59),
 }
-
-
-@dataclass(frozen=True)
-class Account:
-    """A lane's account: integers in lots and in the instrument's money unit.
-
-    `equity` = cash - fees - funding + position at the last two-sided local mid, with the exchange's figures and without
-    the capital; the `view_` ones are what the lane itself knows. `realised` is the profit of closed lots by average
-    entry price, fees and funding not included; `liquidations` counts the checks that found too little margin.
-    """
-
-    position_lots: int
-    cash: int
-    fees: int
-    funding: int
-    equity: int
-    view_position_lots: int
-    view_cash: int
-    view_fees: int
-    view_funding: int
-    view_equity: int
-    realised: int
-    liquidations: int
 
 
 @dataclass(frozen=True)
@@ -136,12 +102,18 @@ class Session:
         self, market: Market, params: SimParams | None = None, lanes: int = 1, log: str = "off", log_rows: int = 0,
         full_scan: bool = False,
     ) -> None:  # fmt: skip
+        if not isinstance(market, Market):
+            raise SessionError(f"a session needs a compiled market, Market.compile(tape); got {type(market).__name__}")
+        if params is not None and not isinstance(params, SimParams):
+            raise ParamsError(f"params must be a SimParams, got {type(params).__name__}")
         self.market = market
         self.params = params or SimParams()
-        if lanes < 1 or log_rows < 0:
-            raise ParamsError(f"lanes must be at least 1 and log_rows at least 0, got {lanes} and {log_rows}")
-        if log not in LOG_LEVELS or (log != "off" and log_rows < 1):
-            raise ParamsError(f"log must be one of {', '.join(LOG_LEVELS)}, with log_rows unless off; got {log!r}")
+        lanes = whole("lanes", lanes, 1, _LANES_MAX, ParamsError)
+        log_rows = whole("log_rows", log_rows, 0, _LOG_ROWS_MAX, ParamsError)
+        if log not in LOG_LEVELS or (log == "off") != (log_rows == 0):
+            raise ParamsError(
+                f"log must be one of {', '.join(LOG_LEVELS)}, with log_rows unless off; got {log!r} and {log_rows} rows"
+            )
         if (self.params.profile != "conservative") != market.depth_only:
             wanted = "Market.compile" if market.depth_only else "compile_depth_market"
             raise ParamsError(f"the profile {self.params.profile!r} needs a market made by {wanted}")
@@ -155,29 +127,28 @@ class Session:
         self.econ = market.economics()
         self.state: Lanes = new_lanes(lanes, self.params, log_rows if log != "off" else 0)
         self._defaults = np.zeros(lanes, LANE_DTYPE)
-        self._world, self._kept = make_world(
-            market, self.params, self.state, self._defaults, LOG_LEVELS[log], full_scan
-        )
+        world, kept = make_world(market, self.params, self.state, self._defaults, LOG_LEVELS[log], full_scan)
+        self._world = world.view(_World)
+        self._world.kept = kept
+        self._handle = handle.make_handle(self._world)
+        # Views of the lanes' records: a field is looked up once, not at every call.
+        self._clocks, self._errors = self.state.lane["t_ns"], self.state.lane["error"]
+        self._count = lanes
         self._everyone = np.ones(lanes, np.bool_)
         self._seeds = np.arange(lanes, dtype=np.uint64)
         made, chosen = market.instrument, self.params
         maker, taker = chosen.maker_fee_ppb, chosen.taker_fee_ppb
-        self.vary(
-            entry_ns=chosen.entry_ns,
-            response_ns=chosen.response_ns,
-            feed_delay_ns=chosen.feed_delay_ns,
-            feed_jitter_ns=chosen.feed_jitter_ns,
-            maker_fee_ppb=made.maker_fee_ppb if maker is None else maker,
-            taker_fee_ppb=made.taker_fee_ppb if taker is None else taker,
-            queue_model=QUEUE_MODELS[chosen.queue],
-            queue_power=chosen.queue_power,
-            capital=chosen.capital or 0,
-        )
+        for name in ("entry_ns", "response_ns", "feed_delay_ns", "feed_jitter_ns", "queue_power"):
+            self._defaults[name] = getattr(chosen, name)
+        self._defaults["maker_fee_ppb"] = made.maker_fee_ppb if maker is None else maker
+        self._defaults["taker_fee_ppb"] = made.taker_fee_ppb if taker is None else taker
+        self._defaults["queue_model"] = QUEUE_MODELS[chosen.queue]
+        self._defaults["capital"] = chosen.capital or 0
         self.reset()
 
     @property
     def world(self) -> World:
-        """The record that compiled functions take (`lobgym.sim.kernel`); valid as long as the session lives."""
+        """The record that compiled functions take (`lobgym.sim.strategy`); it keeps alive what it points to."""
         return self._world[0]
 
     @property
@@ -185,12 +156,16 @@ class Session:
         """WORLD_DTYPE[1]: that record with its address."""
         return self._world
 
+    def check(self) -> None:
+        """Raise what stopped a lane: CapacityError or LedgerOverflowError. To be called after a compiled strategy."""
+        raise_lane_error(self.state)
+
     # -- clock -----------------------------------------------------------------------------------------------------
 
     @property
     def lanes(self) -> int:
         """Number of lanes."""
-        return len(self.state.lane)
+        return self._count
 
     @property
     def end_ns(self) -> int:
@@ -199,22 +174,25 @@ class Session:
 
     def t_ns(self, lane: int = 0) -> int:
         """The lane's clock."""
-        return int(self.state.lane["t_ns"][lane])
+        return int(self._clocks[self._lane(lane)])
 
     def vary(self, **values: ArrayLike) -> None:
         """Give lanes parameters of their own (a number, or int[N]), in force from their next reset.
 
         Names: entry_ns, response_ns, feed_delay_ns, feed_jitter_ns, maker_fee_ppb, taker_fee_ppb, queue_model
-        (numbers of `lobgym.sim.queue.QUEUE_MODELS`), queue_power, capital. Raises ParamsError for another name or a
-        value out of range.
+        (numbers of `lobgym.sim.queue.QUEUE_MODELS`), queue_power, capital. Raises ParamsError, and changes nothing, for
+        another name, a value out of range, or one that nothing here would follow.
         """
+        checked = {}
         for name, value in values.items():
             if name not in _VARIED:
                 raise ParamsError(f"lanes cannot vary {name!r}; they can vary {', '.join(_VARIED)}")
-            array = np.broadcast_to(np.asarray(value, np.int64), (self.lanes,))
-            low, high = _VARIED[name]
-            if array.min() < low or array.max() > high:
-                raise ParamsError(f"{name} must lie from {low} to {high}, got {int(array.min())} to {int(array.max())}")
+            if name.endswith("_fee_ppb") and self._world["fee_tier_count"][0]:
+                raise ParamsError(f"{name} follows fee tiers here; give SimParams both fees, and lanes may vary them")
+            if name == "capital" and not self._world["margin"][0]:
+                raise ParamsError("nothing asks for capital here: it needs SimParams(capital=...), and no spot market")
+            checked[name] = integers(name, value, self.lanes, *_VARIED[name], ParamsError)
+        for name, array in checked.items():
             self._defaults[name] = array
 
     def reset(
@@ -222,58 +200,67 @@ class Session:
     ) -> None:
         """Empty the lanes (those of `mask`, bool[N]) and put them at `start_ns` (int or int64[N]).
 
-        An integer seed s gives lane i the seed s + i. Raises TapeExhaustedError outside the market's time span.
+        An integer seed s gives lane i the seed s + i, modulo 2^64. Raises TapeExhaustedError outside the market's time
+        span, SessionError for a negative seed or what is no integer.
         """
         count = self.lanes
-        starts = np.empty(count, np.int64)
-        starts[:] = self.market.start_ns if start_ns is None else start_ns
-        seeds: NDArray[Any] = np.asarray(seed).astype(np.uint64)
-        if seeds.ndim == 0:
-            seeds = seeds + self._seeds
-        chosen = self._everyone if mask is None else np.asarray(mask, np.bool_)
+        starts = integers("start_ns", self.market.start_ns if start_ns is None else start_ns, count)
+        chosen = self._everyone if mask is None else flags("mask", mask, count)
         outside = ((starts < self.market.start_ns) | (starts > self.end_ns)) & chosen
         if outside.any():
             i = int(outside.argmax())
             raise TapeExhaustedError(
                 f"lane {i} cannot start at {starts[i]}: the market spans {self.market.start_ns} to {self.end_ns}"
             )
-        reset_lanes(self.world, chosen, starts, seeds)
+        reset_lanes(self.world, chosen, starts, self._seeds_of(seed))
+
+    def _seeds_of(self, seed: ArrayLike | int) -> NDArray[np.uint64]:
+        if isinstance(seed, int):
+            return np.uint64(whole("seed", seed, 0, (1 << 64) - 1)) + self._seeds
+        given = np.asarray(seed)
+        if given.dtype.kind == "u" and given.shape == (self.lanes,):
+            return given.astype(np.uint64)
+        seeds = integers("seed", seed, self.lanes, 0).astype(np.uint64)
+        return seeds + self._seeds if given.ndim == 0 else seeds
 
     def advance(self, t_ns: ArrayLike) -> None:
         """Advance every lane to `t_ns` (int or int64[N]).
 
         Raises TimeReversedError before a lane's clock, TapeExhaustedError beyond `end_ns`, CapacityError or
-        LedgerOverflowError if a bound was hit on the way.
+        LedgerOverflowError if a bound was hit on the way, SessionError for times that are no integers.
         """
-        times = np.empty(self.lanes, np.int64)
-        times[:] = t_ns
-        clocks = self.state.lane["t_ns"]
+        times = integers("t_ns", t_ns, self._count)
+        self.check()
+        clocks = self._clocks
         if (times < clocks).any():
             i = int((times < clocks).argmax())
             raise TimeReversedError(f"lane {i} is at {clocks[i]} and cannot go back to {times[i]}; reset it instead")
         if times.max() > self.end_ns:
             raise TapeExhaustedError(f"the tape ends at {self.end_ns}, {int(times.max())} lies beyond it")
-        advance_all(self.world, times)
-        raise_lane_error(self.state)
+        handle.advance(self._handle, times)
+        self.check()
 
     def advance_to_feed(self, lane: int = 0) -> int:
         """Advance one lane to the next row of its feed; returns its clock. Raises TapeExhaustedError at the end."""
-        seen = int(next_feed_ns(self.world, lane))
+        i = self._sound(lane)
+        seen = int(handle.next_feed_ns(self._handle, i))
         if seen > self.end_ns:
             raise TapeExhaustedError(f"lane {lane} has seen the whole feed; the tape ends at {self.end_ns}")
-        advance(self.world, lane, seen)
-        raise_lane_error(self.state)
+        handle.advance_lane(self._handle, i, seen)
+        self._sound(i)
         return seen
 
     def wait(self, lane: int, order_id: int, timeout_ns: int) -> bool:
         """Advance one lane until it learns something about an order, `timeout_ns` at most; whether it did.
 
-        Raises UnknownOrderError for an id long gone, CapacityError or LedgerOverflowError as `advance`.
+        It stops at the end of the tape, too. Raises UnknownOrderError for an id long gone (an order that is done, and
+        of which every answer was read), CapacityError or LedgerOverflowError as `advance`.
         """
-        until = min(self.t_ns(lane) + timeout_ns, self.end_ns)
-        came = bool(wait_answer(self.world, lane, self._slot(lane, order_id), until))
-        raise_lane_error(self.state)
-        return came
+        i = self._sound(lane)
+        until = min(int(self._clocks[i]) + whole("timeout_ns", timeout_ns, 0, _NS_MAX), self.end_ns)
+        came = self._known(handle.wait_answer(self._handle, i, _id_of(order_id), until), i, order_id)
+        self._sound(i)
+        return came == 1
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -284,26 +271,27 @@ class Session:
         desk's. Raises SessionError for a malformed order, CapacityError when all order slots are in use,
         LedgerOverflowError when its notional does not fit the ledger.
         """
-        if tif == MARKET and tick < 1:
-            tick = 1
-        if side not in (BUY, SELL) or not GTC <= tif <= MARKET or tick < 1 or qty < 1:
-            raise SessionError(
-                f"an order needs side 1 or -1, tif 0 to 4, tick and qty of at least 1; got side {side}, tif {tif}, "
-                f"tick {tick}, qty {qty}"
-            )
+        i = self._sound(lane)
+        side, tick, qty, tif = order_numbers(side, tick, qty, tif)
         # What a market order will cost is not known yet: each of its fills is tested on its own.
-        if qty >= LOTS_MAX if tif == MARKET else not fits(self.econ, tick, qty):
-            raise LedgerOverflowError(f"{qty} lots at {tick} ticks exceed the ledger's integers; order less")
-        order_id = int(submit(self.world, lane, side, tick, qty, tif, int(reduce_only)))
+        if tif != MARKET:
+            self._must_fit(tick, qty)
+        elif qty >= LOTS_MAX:
+            raise LedgerOverflowError(f"{qty} lots are more than an order may have, {LOTS_MAX - 1}; order less")
+        order_id = int(handle.submit(self._handle, i, side, tick, qty, tif, 1 if reduce_only else 0))
         if order_id == 0:
-            raise CapacityError(f"lane {lane} has all {self.params.max_orders} order slots in use; cancel some first")
-        raise_lane_error(self.state)
+            raise CapacityError(f"lane {i} has all {self.params.max_orders} order slots in use; cancel some first")
+        self._sound(i)
         return order_id
 
     def cancel(self, lane: int, order_id: int) -> None:
-        """Ask for a cancel; it arrives after the entry latency. Raises UnknownOrderError for an id long gone."""
-        cancel(self.world, lane, self._slot(lane, order_id))
-        raise_lane_error(self.state)
+        """Ask for a cancel; it arrives after the entry latency. Raises UnknownOrderError for an id long gone.
+
+        Asking again while a cancel is under way sends nothing.
+        """
+        i = self._sound(lane)
+        self._known(handle.cancel(self._handle, i, _id_of(order_id)), i, order_id)
+        self._sound(i)
 
     def modify(self, lane: int, order_id: int, tick: int, qty: int) -> None:
         """Ask for an order to stand at `tick` with `qty` lots in total, those already filled included.
@@ -311,41 +299,47 @@ class Session:
         It keeps its place in the queue only if the price stays and the quantity does not grow. Raises
         UnknownOrderError for an id long gone, SessionError or LedgerOverflowError as `submit`.
         """
-        if tick < 1 or qty < 1:
-            raise SessionError(f"an order needs tick and qty of at least 1; got tick {tick}, qty {qty}")
-        if not fits(self.econ, tick, qty):
-            raise LedgerOverflowError(f"{qty} lots at {tick} ticks exceed the ledger's integers; order less")
-        modify(self.world, lane, self._slot(lane, order_id), tick, qty)
-        raise_lane_error(self.state)
+        i = self._sound(lane)
+        _, tick, qty, _ = order_numbers(BUY, tick, qty, GTC)
+        self._must_fit(tick, qty)
+        self._known(handle.modify(self._handle, i, _id_of(order_id), tick, qty), i, order_id)
+        self._sound(i)
 
-    def _slot(self, lane: int, order_id: int) -> int:
-        slot = int(find_slot(self.world, lane, order_id))
-        if slot < 0:
+    def _must_fit(self, tick: int, qty: int) -> None:
+        if qty >= LOTS_MAX or not _fits(self.econ, tick, qty):
+            raise LedgerOverflowError(f"{qty} lots at {tick} ticks exceed the ledger's integers; order less")
+
+    def _lane(self, lane: int) -> int:
+        """The lane's number; SessionError unless there is such a lane: a kernel would read another's memory."""
+        if type(lane) is int and 0 <= lane < self._count:
+            return lane
+        return whole("lane", lane, 0, self._count - 1)
+
+    def _sound(self, lane: int) -> int:
+        """The number of a lane that no error has stopped."""
+        i = self._lane(lane)
+        if self._errors[i]:
+            raise lane_error(i, int(self._errors[i]))
+        return i
+
+    def _known(self, result: int, lane: int, order_id: int) -> int:
+        if result < 0:
             raise UnknownOrderError(f"lane {lane} has no order {order_id}: it never existed, or is done and forgotten")
-        return slot
+        return result
 
     # -- what can be read ------------------------------------------------------------------------------------------
 
     def orders(self, lane: int = 0) -> NDArray[np.void]:
         """ORDER_DTYPE[k]: a copy of the lane's orders that are not settled yet, by id."""
-        sync_queues(self.world, lane)
-        orders: NDArray[np.void] = self.state.orders[lane]
+        i = self._lane(lane)
+        handle.sync_queues(self._handle, i)
+        orders: NDArray[np.void] = self.state.orders[i]
         unsettled: NDArray[np.void] = np.sort(orders[orders["state"] != FREE], order="id")
         return unsettled
 
     def account(self, lane: int = 0) -> Account:
-        """The lane's account, marked at the local mid."""
-        row = self.state.lane[lane]
-        mid2 = self._mid2(lane)
-        position, cash, fees = int(row["position"]), int(row["cash"]), int(row["fees"])
-        seen, seen_cash, seen_fees = int(row["view_position"]), int(row["view_cash"]), int(row["view_fees"])
-        funding, seen_funding = int(row["funding"]), int(row["view_funding"])
-        equity = cash - fees - funding + int(mark_value(self.econ, position, mid2))
-        view_equity = seen_cash - seen_fees - seen_funding + int(mark_value(self.econ, seen, mid2))
-        return Account(
-            position, cash, fees, funding, equity, seen, seen_cash, seen_fees, seen_funding, view_equity,
-            int(row["realised"]), int(row["liquidations"]),
-        )  # fmt: skip
+        """The lane's account, marked at the local mid. Raises LedgerOverflowError where that is beyond the ledger."""
+        return account_of(self.state.lane[self._lane(lane)], self.econ, self._mid2(lane))
 
     def bests(self, lane: int = 0, at_exchange: bool = False) -> tuple[int | None, int | None]:
         """Best bid and ask in ticks at the lane's local cursor, or at the exchange's (which no agent may see)."""
@@ -356,12 +350,20 @@ class Session:
     def ladder(self, lane: int, side: int, depth: int, at_exchange: bool = False) -> NDArray[np.int64]:
         """int64[k <= depth, 2] of (tick, lots), best first, at the local cursor (or the exchange's)."""
         book, cursor = self._cursor(lane, at_exchange)
+        if whole("side", side, SELL, BUY) == 0:
+            raise SessionError(f"side must be {BUY} (bids) or {SELL} (asks), got 0")
+        depth = min(whole("depth", depth, 0, _NS_MAX), int(book["levels"]))
         out = np.empty((2, depth), np.int64)
         found = int(ladder(book, side, cursor, depth, out[0], out[1]))
         return out[:, :found].T.copy()
 
     def drain_log(self) -> NDArray[np.void]:
-        """LOG_DTYPE[k]: the event log in order of events; the log is empty afterwards."""
+        """LOG_DTYPE[k]: the event log in order of events; the log is empty afterwards.
+
+        Raises SessionError where the session keeps none.
+        """
+        if self.log == "off":
+            raise SessionError("this session keeps no log; make it with log='fills' or 'full', and log_rows")
         rows: NDArray[np.void] = self.state.log[: int(self._world["log_count"][0])].copy()
         self._world["log_count"] = 0
         return rows
@@ -377,7 +379,7 @@ class Session:
 
     def digest(self, lane: int = 0) -> str:
         """16 hex digits over every answer the exchange gave this lane since its reset, and its account."""
-        return f"{int(self.state.lane['digest'][lane]):016x}"
+        return f"{int(self.state.lane['digest'][self._lane(lane)]):016x}"
 
     def run_digest(self) -> str:
         """SHA-256 over market, parameters, and each lane's digest, clock and account."""
@@ -408,6 +410,8 @@ class Session:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot. Raises SessionError if it belongs to another market or another shape."""
+        if not isinstance(snapshot, Snapshot):
+            raise SessionError(f"restore takes what snapshot() gave, got {type(snapshot).__name__}")
         self.check_snapshot(snapshot)
         for array, copy in zip(self.state, snapshot.arrays, strict=True):
             array[...] = copy
@@ -430,8 +434,18 @@ class Session:
         """Take over what `vary` set in another session of as many lanes."""
         self._defaults[:] = other._defaults
 
+    def __copy__(self) -> Session:
+        return self.clone()  # what is copied field by field would drive this session's lanes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Session:
+        return self.clone()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        shape = (self.market, self.params, self.lanes, self.log, len(self.state.log), self._full_scan)
+        return _revived, (shape, self._defaults, self.snapshot())
+
     def _cursor(self, lane: int, at_exchange: bool) -> tuple[BookView, int]:
-        row = self.state.lane[lane]
+        row = self.state.lane[self._lane(lane)]
         if at_exchange:
             return self.market.exch_view[0], int(row["exch_cursor"])
         return self.market.local_view[0], int(row["local_cursor"])
@@ -442,13 +456,21 @@ class Session:
         return int(last_quoted_mid2(book, cursor, 0))
 
 
-def raise_lane_error(lanes: Lanes) -> None:
-    """Turn the first lane's error code into its exception."""
-    errors = lanes.lane["error"]
-    if not errors.any():
-        return
-    i = int(errors.argmax())
-    code = int(errors[i])
-    if code == ERR_LEDGER:
-        raise LedgerOverflowError(f"lane {i}: an amount exceeds the ledger's integers; trade less, or reset the lane")
-    raise CapacityError(f"lane {i} is out of room for {_CAPACITY[code]}; the lane stopped and must be reset")
+class _World(np.ndarray[Any, np.dtype[np.void]]):
+    """A world's array: whoever holds it, or its record, holds what its addresses point to."""
+
+    kept: tuple[Any, ...]
+
+
+def _id_of(order_id: Any) -> int:
+    return (
+        order_id if type(order_id) is int and 0 < order_id < _NS_MAX else whole("order_id", order_id, -_NS_MAX, _NS_MAX)
+    )
+
+
+def _revived(shape: tuple[Any, ...], defaults: NDArray[np.void], snapshot: Snapshot) -> Session:
+    """What a pickled session becomes: its market is compiled anew, for no address outlives its process."""
+    session = Session(*shape)
+    session._defaults[:] = defaults
+    session.restore(snapshot)
+    return session

@@ -43,12 +43,13 @@ BANNED_KEYWORDS = {
 }
 REPEATING_ROOMS = ("sim", "runtime")
 
-# The one place that may name what it wraps, the test that copies environments as worker processes do, the benchmark
+# The one place that may name what it wraps, the tests that copy as worker processes do, the benchmark
 # of what a user would write, and scripts that run in another environment, without lobgym.
 EXEMPT = {
     ("sim/jit.py", "numba.njit"),
     ("experiments/bench/step.py", "numba.njit"),
     ("tests/envs/test_contract.py", "pickle"),
+    ("tests/sim/test_session_face.py", "pickle"),
     ("tests/oracle/driver.py", "numba.njit"),
     ("tests/oracle/replay_peer.py", "numba.njit"),
 }
@@ -56,6 +57,7 @@ EXEMPT = {
 # Modules that nobody in lobgym imports, each with the reason why it is not dead.
 ENTRY_POINTS = {
     "lobgym.experiments.cli": "the command `lobgym`",
+    "lobgym.sim.strategy": "what users' compiled strategies import, docs/simulator.md",
     "lobgym.experiments.sniper": "`python -m lobgym.experiments.sniper`, the table in docs/market.md",
 }
 

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lobgym
-from lobgym.experiments.cli import service, tapes
+from lobgym.experiments.cli import logs, service, tapes
 from lobgym.experiments.cli.console import fail
 from lobgym.experiments.cli.research import add_to as add_research
 from lobgym.sim.errors import LobgymError
@@ -41,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(tapes.app, name="tape")
+app.add_typer(logs.app, name="log")
 add_research(app)
 service.add_to(app)
 

@@ -41,6 +41,8 @@ GROUPS = (
     "tape inspect",
     "tape make",
     "tape export",
+    "log",
+    "log show",
 )
 COMMANDS = ("train", "export", "gate", "paper", "replay", "leaderboard", "bench", "demo")
 

@@ -418,9 +418,9 @@ def test_unknown_orders() -> None:
 
 def test_sessions_that_cannot_be() -> None:
     market = thin_session().market
-    with pytest.raises(ParamsError, match="at least 1"):
+    with pytest.raises(ParamsError, match="lanes must be from 1"):
         Session(market, lanes=0)
-    with pytest.raises(ParamsError, match="at least 0"):
+    with pytest.raises(ParamsError, match="log_rows must be from 0"):
         Session(market, log="fills", log_rows=-1)
     with pytest.raises(ParamsError, match="compile it with the same switch"):
         Session(market, SimParams(print_implied_depth=False))
