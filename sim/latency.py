@@ -117,12 +117,11 @@ def latency_from_json(data: Any) -> LatencyTable | LatencyQuantiles | None:
     """The inverse of the models' `to_json`. Raises ParamsError for anything else."""
     if data is None or isinstance(data, LatencyTable | LatencyQuantiles):
         return data
-    kinds: dict[str, type[LatencyTable | LatencyQuantiles]] = {"table": LatencyTable, "quantiles": LatencyQuantiles}
-    if isinstance(data, dict) and data.get("model") in kinds:
-        made = kinds[data["model"]]
-        fields = {name: tuple(value) for name, value in data.items() if name != "model"}
-        if set(fields) == set(made.__dataclass_fields__):
-            return made(**fields)
+    if isinstance(data, dict):
+        fields = {name: value for name, value in data.items() if name != "model"}
+        for name, made in (("table", LatencyTable), ("quantiles", LatencyQuantiles)):
+            if set(fields) == set(made.__dataclass_fields__) and data.get("model", name) == name:
+                return made(**{key: tuple(value) for key, value in fields.items()})
     raise ParamsError("latency must be null, a table or quantiles, each with exactly its own fields")
 
 

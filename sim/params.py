@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from lobgym.sim.errors import ParamsError
-from lobgym.sim.latency import LatencyQuantiles, LatencyTable, latency_from_json
+from lobgym.sim.latency import latency_from_json
 from lobgym.sim.queue import QUEUE_MODELS
 
 __all__ = ["PROFILES", "SELF_TRADE_MODES", "SimParams"]
@@ -66,7 +66,7 @@ class SimParams:
     profile: str = "conservative"
     entry_ns: int = 10_000_000
     response_ns: int = 10_000_000
-    latency: LatencyTable | LatencyQuantiles | None = None
+    latency: Any = None  # a LatencyTable, LatencyQuantiles, or None
     submit_extra_ns: int = 0
     cancel_extra_ns: int = 0
     modify_extra_ns: int = 0
@@ -118,8 +118,7 @@ class SimParams:
             _within(name, getattr(self, name), 1, _TABLE_MAX)
         _fee_tiers(self.fee_tiers)
         _margin_tiers(self.margin_tiers)
-        if self.latency is not None and not isinstance(self.latency, LatencyTable | LatencyQuantiles):
-            raise ParamsError(f"latency must be a LatencyTable or LatencyQuantiles, got {self.latency!r}")
+        object.__setattr__(self, "latency", latency_from_json(self.latency))
 
     @property
     def digest(self) -> str:

@@ -102,7 +102,7 @@ def test_metrics_against_a_plain_loop(evaluator: Evaluator, specs: list[DeskSpec
     config = evaluator.config
     pnl = fees = turnover = fills = 0
     for episode, start in enumerate(config.starts(market, 1, spec.interval_ns)):
-        desk = Desk(spec, market, 1, 4096)
+        desk = Desk(spec, market, 1, "fills", 4096)
         desk.reset(int(start), 1024 + episode)
         policy.reset(1, 1024 + episode)
         observation = desk.observe()

@@ -19,9 +19,9 @@ from tests.sim.fixed_run import fixed_run
 # A change of these is a defect, or a decision: docs/decisions/ says why, CHANGELOG.md lists it as breaking.
 GOLDEN = {
     "tape": "7d1c736bdc1dcda3e83e18e7610f9c9663a10d094cd90ca3b71bb7973ad7b99e",
-    "run": "f3ba837ef847b8883d2ca26622009efa14f6213b31952b16016b66fd2562ee50",
-    "fills": "c847fda01d69d22191ad15dd951c92aec4cb95cb729d53def68a6b81c56ebe27",
-    "count": 445,
+    "run": "912bd9e0aef39dfdda25a23f6da643f894a5c413777ddb574315bde202f7d44a",
+    "fills": "b39afef130d192f306f7fad7425bce5c459e9266b394509589e1d6d223e0162b",
+    "count": 563,
 }
 
 

@@ -265,7 +265,7 @@ def test_a_round_trip_earns_the_difference() -> None:
 
 SCRIPT = """
 import numpy as np
-from lobgym.sim import margin, money
+from lobgym.sim import money
 from lobgym.sim.instrument import find_instrument
 from lobgym.sim.rng import draw
 total = []
@@ -278,12 +278,11 @@ with np.errstate(over="ignore"):
         total.append(int(money.mul_div_ceil(a, b, c)))
         for venue, symbol in (("binance-usdm", "BTCUSDT"), ("binance-coinm", "BTCUSD_PERP")):
             one = find_instrument(venue, symbol)
-            econ, tiers = money.economics_of(one), one.margin_table()
+            econ = money.economics_of(one)
             position, mark, rate = a % 10**7 - 5 * 10**6, b % 10**13 + 1, c % 10**10 - 5 * 10**9
             total.append(int(money.value_at_mark(econ, position, mark)))
             total.append(int(money.notional_at_mark(econ, position, mark)))
             total.append(int(money.funding_payment(econ, position, mark, rate)))
-            total += [int(margin.initial_margin(b >> 2, tiers)), int(margin.maintenance_margin(b >> 2, tiers))]
             total.append(int(money.mark_value(econ, position, mark >> 20)))
             total.append(int(money.entry_after(position, a >> 5, 1, c % 10**6 + 1, -(b >> 5))))
 print(total)
