@@ -13,7 +13,7 @@ from lobgym.sim.instrument import SYNTH
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
 from lobgym.sim.session import Session
-from tests.sim.calendars import (
+from tests.sim.calendars import AT_ONCE, (
     ASK,
     BASE,
     BID,

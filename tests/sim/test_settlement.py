@@ -17,7 +17,7 @@ from lobgym.sim import records as rec
 from lobgym.sim.instrument import SYNTH, Instrument
 from lobgym.sim.params import SimParams
 from lobgym.sim.tiers import FeeTier, MarginTier
-from tests.sim.calendars import (
+from tests.sim.calendars import AT_ONCE, (
     ASK,
     BASE,
     BID,
