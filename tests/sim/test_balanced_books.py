@@ -13,8 +13,9 @@ from lobgym.sim.instrument import SYNTH
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
 from lobgym.sim.session import Session
-from tests.sim.calendars import AT_ONCE, (
+from tests.sim.calendars import (
     ASK,
+    AT_ONCE,
     BASE,
     BID,
     INVERSE,

@@ -17,8 +17,9 @@ from lobgym.sim import records as rec
 from lobgym.sim.instrument import SYNTH, Instrument
 from lobgym.sim.params import SimParams
 from lobgym.sim.tiers import FeeTier, MarginTier
-from tests.sim.calendars import AT_ONCE, (
+from tests.sim.calendars import (
     ASK,
+    AT_ONCE,
     BASE,
     BID,
     KINDS,
