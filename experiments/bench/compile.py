@@ -3,8 +3,10 @@
 `rows_per_s`: tape rows that `Market.compile` makes into the books of both orders in a second, everything included
 (numbering levels, both books with their indices, the calendar). Peer: a loop that does no more than read each event
 once and write a packed row. `bytes_per_row_compiled`: the memory of both books' arrays, each counted once and as large
-as it was allocated. `bytes_per_row_stored`: the Parquet file. `by_processor_time` counts only the time that the process had a
-core: on a busy machine it is nearer to what a quiet one shows.
+as it was allocated. `bytes_per_row_stored`: the Parquet file.
+
+`by_processor_time` counts only the time that the process had a core: on a busy machine it is nearer to what a quiet one
+shows.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ lane (`lanes64`, `lanes1024`), twenty (`lanes64_20`), or four on a tape as long 
 random time of it (`lanes64_day`). Fills and post-only expiries leave somewhat fewer alive at the end of a step;
 `live_orders_mean` says how many. The strategy is a user-style compiled function over the public kernels; orders
 travel with latency, queue and ledger as in every session. `plain_njit` is what the same function gives when it is
-compiled with `numba.njit` and no options; `by_processor_time` counts only the time that the process had a core. Peer: the same loop with no orders at all, which bounds what the clock and
-the cursors cost.
+compiled with `numba.njit` and no options; `by_processor_time` counts only the time that the process had a core. Peer:
+the same loop with no orders at all, which bounds what the clock and the cursors cost.
 """
 
 from __future__ import annotations
