@@ -81,7 +81,6 @@ def give_answer(
         place -= size
     sent = response_at(w, i, place)
     sent["due_ns"] = due
-    sent["exch_ns"] = exch_ns
     sent["tick"] = tick
     sent["qty"] = qty
     sent["cash"] = cash

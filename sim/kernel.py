@@ -135,7 +135,6 @@ def _lose(w: World, i: int, slot: int, kind: int, after_ns: int) -> None:
     lost = REJECTED if kind == REQ_SUBMIT else (CANCEL_REJECTED if kind == REQ_CANCEL else MODIFY_REJECTED)
     sent = response_at(w, i, (lane["response_head"] + lane["response_count"]) % size)
     sent["due_ns"] = due
-    sent["exch_ns"] = lane["t_ns"]
     sent["tick"] = 0
     sent["qty"] = 0
     sent["cash"] = 0
@@ -201,7 +200,7 @@ def _slot(w: World, i: int) -> int:
     lane = lane_at(w, i)
     slot = lane["free_slot"]
     if slot >= 0:
-        lane["free_slot"] = order_at(w, i, slot)["next_free"]
+        lane["free_slot"] = int(order_at(w, i, slot)["sync"])
     else:
         slot = lane["slot_count"]
         if slot == w["max_orders"]:
@@ -296,7 +295,7 @@ def _free_if_settled(w: World, i: int, slot: int) -> None:
     lane = lane_at(w, i)
     order["state"] = FREE
     order["view_state"] = FREE
-    order["next_free"] = lane["free_slot"]
+    order["sync"] = lane["free_slot"]
     lane["free_slot"] = slot
     lane["slots_used"] -= 1
     if lane["slots_used"] == 0:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lobgym.sim.calls import entry_addresses
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.latency import latency_model
-from lobgym.sim.memory import address_of
+from lobgym.sim.memory import address_of, aligned_zeros
 from lobgym.sim.params import PROFILES, SELF_TRADE_MODES, SimParams
 from lobgym.sim.records import LANE_DTYPE, LOG_DTYPE, ORDER_DTYPE, REQUEST_DTYPE, RESPONSE_DTYPE, SPENT_DTYPE
 from lobgym.sim.tiers import margin_rows
@@ -28,24 +28,28 @@ __all__ = ["Lanes", "make_world", "new_lanes"]
 
 
 class Lanes(NamedTuple):
-    """Structured arrays; the record types are in `lobgym.sim.records`."""
+    """Structured arrays; the record types are in `lobgym.sim.records`.
+
+    The tables have a last column that nothing uses: their usual sizes are powers of two, and rows that far apart would
+    all compete for the same few places of the processor's cache.
+    """
 
     lane: NDArray[np.void]  # [N] LANE_DTYPE
-    orders: NDArray[np.void]  # [N, max_orders] ORDER_DTYPE
-    requests: NDArray[np.void]  # [N, max_requests] ring, REQUEST_DTYPE
-    responses: NDArray[np.void]  # [N, max_responses] ring, RESPONSE_DTYPE
-    spent: NDArray[np.void]  # [N, max_spent] SPENT_DTYPE
+    orders: NDArray[np.void]  # [N, max_orders + 1] ORDER_DTYPE
+    requests: NDArray[np.void]  # [N, max_requests + 1] ring, REQUEST_DTYPE
+    responses: NDArray[np.void]  # [N, max_responses + 1] ring, RESPONSE_DTYPE
+    spent: NDArray[np.void]  # [N, max_spent + 1] SPENT_DTYPE
     log: NDArray[np.void]  # [F] LOG_DTYPE, shared by all lanes
 
 
 def new_lanes(count: int, params: SimParams, log_rows: int) -> Lanes:
     """Zeroed state for `count` lanes with an event log of `log_rows` rows."""
     return Lanes(
-        np.zeros(count, LANE_DTYPE),
-        np.zeros((count, params.max_orders), ORDER_DTYPE),
-        np.zeros((count, params.max_requests), REQUEST_DTYPE),
-        np.zeros((count, params.max_responses), RESPONSE_DTYPE),
-        np.zeros((count, params.max_spent), SPENT_DTYPE),
+        aligned_zeros((count,), LANE_DTYPE),
+        aligned_zeros((count, params.max_orders + 1), ORDER_DTYPE),
+        aligned_zeros((count, params.max_requests + 1), REQUEST_DTYPE),
+        aligned_zeros((count, params.max_responses + 1), RESPONSE_DTYPE),
+        aligned_zeros((count, params.max_spent + 1), SPENT_DTYPE),
         np.zeros(log_rows, LOG_DTYPE),
     )
 
@@ -76,6 +80,7 @@ def make_world(
         "max_requests": params.max_requests,
         "max_responses": params.max_responses,
         "max_spent": params.max_spent,
+        **{f"{name}_width": getattr(lanes, name).shape[1] for name in ("orders", "requests", "responses", "spent")},
         "log_rows": len(lanes.log),
         "profile": PROFILES[params.profile],
         "full_scan": int(full_scan),

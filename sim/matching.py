@@ -176,15 +176,18 @@ def _print_meets(w: World, i: int, slot: int, printed: Any, volume: int, taken: 
     """One order that a print reaches; returns the lots that it traded, and the front that the next one cannot pass."""
     order = order_at(w, i, slot)
     row = printed["row"]
-    ns = row_ns(exch_of(w), row)
     if order["tick"] != printed["tick"]:
-        return (fill(w, i, slot, ns, order["tick"], min(order["leaves"], volume), 1) if volume > 0 else 0), floor
+        if volume == 0:
+            return 0, floor
+        return fill(w, i, slot, row_ns(exch_of(w), row), order["tick"], min(order["leaves"], volume), 1), floor
     call_sync_front(w, i, slot, row)
     front = max(order["front"], floor)
     qty = max(0, min(order["leaves"], available(front, volume) - taken))
     order["front"] = after_print(front, volume)
     order["printed"] += printed["qty"]
-    return (fill(w, i, slot, ns, order["tick"], qty, 1) if qty > 0 else 0), front
+    if qty == 0:
+        return 0, front
+    return fill(w, i, slot, row_ns(exch_of(w), row), order["tick"], qty, 1), front
 
 
 @njit_inner

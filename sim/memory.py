@@ -19,24 +19,40 @@ the simulator in a function of their own waits for that function alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
-import llvmlite.ir
 import numba
 import numpy as np
 from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["At", "Entry", "address_of", "caller", "column", "copier", "grid", "member", "prefetcher", "table", "target"]
+__all__ = [
+    "CACHE_LINE",
+    "At",
+    "Entry",
+    "address_of",
+    "aligned_zeros",
+    "caller",
+    "column",
+    "copier",
+    "grid",
+    "member",
+    "prefetcher",
+    "table",
+    "target",
+]
 
 At: TypeAlias = Callable[..., Any]
 Dtype: TypeAlias = np.dtype[Any]
 
+CACHE_LINE: Final = 64  # bytes
+
 _CGUTILS: Any = cgutils  # untyped
 _CONFIG: Any = config
-_IR: Any = llvmlite.ir
+_IR: Any = _CGUTILS.ir
 _PLAIN = bool(_CONFIG.DISABLE_JIT)
 
 
@@ -48,6 +64,14 @@ def address_of(array: NDArray[Any]) -> int:
     if _PLAIN:
         _ARRAYS[address, array.dtype] = array.reshape(-1)
     return address
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: Dtype) -> NDArray[Any]:
+    """Zeros that begin with a cache line, so that records as long as lines share none with their neighbours."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -int(room.ctypes.data) % CACHE_LINE
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 # -- without the compiler ----------------------------------------------------------------------------------------------

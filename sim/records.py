@@ -56,7 +56,7 @@ SENT: Final = 1  # on its way to the exchange
 LIVE: Final = 2  # resting
 DONE: Final = 3  # filled, cancelled, expired or rejected
 
-# The first 64 bytes, a cache line, are what matching reads.
+# Two cache lines; the first is what matching reads.
 ORDER_DTYPE: Final = np.dtype(
     [
         ("tick", np.int64),  # at the exchange
@@ -65,7 +65,7 @@ ORDER_DTYPE: Final = np.dtype(
         # The queue before it, as of row `sync` (`lobgym.sim.front`); brought up to date only when something asks.
         ("front", np.int64),  # displayed quantity ahead, in 2^-20 lots
         ("printed", np.int64),  # lots printed at this tick since its level last changed
-        ("sync", np.int32),
+        ("sync", np.int32),  # of a free slot: the next free one, -1 at the end
         ("touch", np.int32),  # the next of its level's touches to apply
         ("level", np.int32),  # level id, -1 where no event ever touched that price
         ("queue_state", np.int8),  # QUEUE_*
@@ -76,6 +76,7 @@ ORDER_DTYPE: Final = np.dtype(
         ("reduce_only", np.int8),
         ("view_state", np.int8),
         ("cancel_sent", np.int8),  # 1 while a cancel is on its way
+        ("modifies_sent", np.int32),  # how many modifies are on their way
         ("id", np.int64),  # 1, 2, ... per lane, never reused
         ("qty", np.int64),  # lots asked for
         ("view_tick", np.int64),  # price and lots left, as the lane knows them
@@ -84,8 +85,6 @@ ORDER_DTYPE: Final = np.dtype(
         ("arrive_ns", np.int64),  # when it reached the exchange; 0 before
         ("front_units", np.float64),  # `front` and `printed` in base units, compatibility profiles
         ("printed_units", np.float64),
-        ("next_free", np.int32),  # of a free slot: the next free one, -1 at the end
-        ("modifies_sent", np.int32),  # how many modifies are on their way
     ],
     align=True,
 )
@@ -122,10 +121,10 @@ MODIFIED: Final = 7  # the order now stands as asked
 MODIFY_REJECTED: Final = 8  # it stays as it was, or was already done
 FUNDED: Final = 9  # a funding payment was settled
 
+# A cache line.
 RESPONSE_DTYPE: Final = np.dtype(
     [
         ("due_ns", np.int64),  # when the lane sees it
-        ("exch_ns", np.int64),
         ("tick", np.int64),  # of a FILL, an ACK, a MODIFIED
         ("qty", np.int64),  # of a FILL; of an ACK and a MODIFIED the lots that rest
         ("leaves", np.int64),  # of the order, at the exchange, after it

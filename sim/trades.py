@@ -21,15 +21,17 @@ def end_order(w: World, i: int, slot: int) -> None:
     order = order_at(w, i, slot)
     if order["state"] == LIVE:
         lane["live_orders"] -= 1
+        # Who replaces all quotes of a side leaves no wide bounds behind.
         if order["side"] == BUY:
             lane["open_bid"] -= order["leaves"]
+            if lane["open_bid"] == 0:
+                lane["bid_high"] = NO_BID
+                lane["bid_mask"] = np.uint64(0)
         else:
             lane["open_ask"] -= order["leaves"]
-        if lane["live_orders"] == 0:
-            lane["bid_high"] = NO_BID
-            lane["ask_low"] = NO_ASK
-            lane["bid_mask"] = np.uint64(0)
-            lane["ask_mask"] = np.uint64(0)
+            if lane["open_ask"] == 0:
+                lane["ask_low"] = NO_ASK
+                lane["ask_mask"] = np.uint64(0)
     order["state"] = DONE
 
 

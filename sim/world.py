@@ -39,6 +39,7 @@ World: TypeAlias = Any  # a record of WORLD_DTYPE
 
 _ADDRESSES: Final = ("exch", "local", "lane", "orders", "requests", "responses", "spent", "log", "defaults")
 _SIZES: Final = ("lanes", "max_orders", "max_requests", "max_responses", "max_spent", "log_rows", "log_count")
+_WIDTHS: Final = ("orders_width", "requests_width", "responses_width", "spent_width")  # columns of the tables
 # Markets that share an account with this one (`lobgym.sim.shared`); all 0 where none does.
 _PEERS: Final = (
     "peers",  # address of PEER_DTYPE[peer_count], this world among them
@@ -103,7 +104,7 @@ ENTRIES: Final = {
     "answer": 10,  # lane, slot, side, kind, exch_ns, tick, qty, cash, fee, maker * 256 + reason
 }
 WORLD_DTYPE: Final = np.dtype(
-    [(name, np.int64) for name in (*_ADDRESSES, *_SIZES, *_PEERS, *_RULES)]
+    [(name, np.int64) for name in (*_ADDRESSES, *_SIZES, *_WIDTHS, *_PEERS, *_RULES)]
     + [(f"fn_{name}", np.int64) for name in ENTRIES]
     + [("lot_units", np.float64), ("lot_numerator", np.float64), ("lot_denominator", np.float64)],
     align=True,
@@ -114,10 +115,10 @@ exch_of = target(WORLD_DTYPE, "exch", VIEW_DTYPE)  # (w): view of the exchange's
 # (w): view of the book in order of arrival; a lane may read it before its local cursor.
 local_of = target(WORLD_DTYPE, "local", VIEW_DTYPE)
 lane_at = table(WORLD_DTYPE, "lane", LANE_DTYPE)  # (w, i): a lane's record
-order_at = grid(WORLD_DTYPE, "orders", "max_orders", ORDER_DTYPE)  # (w, i, slot)
-request_at = grid(WORLD_DTYPE, "requests", "max_requests", REQUEST_DTYPE)  # (w, i, place in the ring)
-response_at = grid(WORLD_DTYPE, "responses", "max_responses", RESPONSE_DTYPE)  # (w, i, place in the ring)
-spent_at = grid(WORLD_DTYPE, "spent", "max_spent", SPENT_DTYPE)  # (w, i, k)
+order_at = grid(WORLD_DTYPE, "orders", "orders_width", ORDER_DTYPE)  # (w, i, slot)
+request_at = grid(WORLD_DTYPE, "requests", "requests_width", REQUEST_DTYPE)  # (w, i, place in the ring)
+response_at = grid(WORLD_DTYPE, "responses", "responses_width", RESPONSE_DTYPE)  # (w, i, place in the ring)
+spent_at = grid(WORLD_DTYPE, "spent", "spent_width", SPENT_DTYPE)  # (w, i, k)
 log_at = table(WORLD_DTYPE, "log", LOG_DTYPE)  # (w, row)
 # (w, i): make a lane what its defaults are: its parameters, and 0 everywhere else.
 restore_defaults = copier(WORLD_DTYPE, "lane", "defaults", LANE_DTYPE)
