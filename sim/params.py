@@ -32,7 +32,7 @@ class SimParams:
 
     Attributes:
         profile: "conservative" (docs/market.md), or one of the compatibility profiles "hftbacktest" and
-            "hftbacktest-partial" (docs/profiles.md).
+            "hftbacktest-partial" (docs/hftbacktest.md).
         entry_ns: latency from a lane to the exchange, nanoseconds.
         response_ns: latency from the exchange back to the lane, nanoseconds.
         latency: a model of what varies, added to both.
