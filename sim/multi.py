@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lobgym.sim.arguments import whole
 from lobgym.sim.errors import ParamsError, SessionError, TapeExhaustedError, TimeReversedError, UnknownMarketError
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.kernel import advance_some, next_feed_ns
@@ -260,6 +261,7 @@ class MultiSession:
 
     def advance_to_feed(self, trader: int = 0) -> int:
         """Advance one trader to the next row of any feed; returns the clock. Raises TapeExhaustedError at the end."""
+        trader = whole("trader", trader, 0, self.traders - 1)
         soonest = min(int(next_feed_ns(session.world, trader)) for session in self.sessions)
         seen = max(soonest, self.t_ns(trader))
         if seen > self.end_ns:
@@ -279,6 +281,15 @@ class MultiSession:
             self.advance(now, behind)
         self._raise_errors()
         return came
+
+    def __copy__(self) -> MultiSession:
+        return self.clone()  # what is copied field by field would drive this session's lanes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MultiSession:
+        return self.clone()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise SessionError("sessions over several markets cannot be pickled: make one where it is needed, and restore")
 
     def _only(self, trader: int) -> NDArray[np.bool_]:
         mask: NDArray[np.bool_] = np.arange(self.traders) == trader

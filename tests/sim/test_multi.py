@@ -6,6 +6,7 @@ the recordings of one evening, spot and perpetual.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from lobgym.sim.market import Market
 from lobgym.sim.multi import MultiSession
 from lobgym.sim.params import SimParams
 from lobgym.sim.session import Session
+from lobgym.sim.tape import open_tape
 from tests.sim.differential import MS, random_venue
 from tests.sim.oracle import recording
 from tests.sim.several import (
@@ -285,3 +287,15 @@ def test_mistakes_of_time_are_named() -> None:
     kept = shared.snapshot()
     with pytest.raises(SessionError, match="another market"):
         two(500, [], [(5, 3)]).restore(kept)
+
+
+def test_copies_are_clones_and_pickles_are_refused() -> None:
+    market = Market.compile(open_tape("synth?seed=1&minutes=1"))
+    session = MultiSession({"a": market, "b": market})
+    twin = copy.deepcopy(session)
+    twin.advance(market.start_ns + 1_000_000_000)
+    assert session.t_ns() == market.start_ns < twin.t_ns()
+    with pytest.raises(SessionError, match="cannot be pickled"):
+        session.__reduce__()
+    with pytest.raises(SessionError, match="trader"):
+        session.advance_to_feed(1)
