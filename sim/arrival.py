@@ -50,7 +50,7 @@ from lobgym.sim.trades import end_order
 from lobgym.sim.view import ask_tick, best_ask, best_bid, bid_tick, is_known
 from lobgym.sim.world import World, exch_of, lane_at, order_at, response_at
 
-__all__ = ["cancel_arrives", "modify_arrives", "rest", "submit_arrives"]
+__all__ = ["cancel_arrives", "modify_arrives", "price_band", "refused_at_the_door", "rest", "submit_arrives"]
 
 _ONE: Final = np.uint64(1)
 _BITS: Final = np.int64(63)
@@ -64,7 +64,7 @@ _EXPIRE_MAKER: Final = 2
 
 
 @njit_inner
-def _refused_at_the_door(w: World, i: int, ns: int) -> int:
+def refused_at_the_door(w: World, i: int, ns: int) -> int:
     """Rate limit and halt, which submits and modifies meet alike; the reason, or OK."""
     lane = lane_at(w, i)
     if w["rate_limit"] > 0:
@@ -144,7 +144,7 @@ def _fills_at_once(w: World, i: int, slot: int, cursor: int) -> bool:
 
 
 @njit_inner
-def _price_band(w: World, opposite: int, side: int) -> int:
+def price_band(w: World, opposite: int, side: int) -> int:
     """Limit of a market order: as far from the opposite best as the venue lets it walk."""
     width = opposite // _PPM * w["market_band_ppm"] + opposite % _PPM * w["market_band_ppm"] // _PPM
     return int(max(1, opposite + side * width))
@@ -194,7 +194,7 @@ def _enter(
         if not exists:
             _reject(w, i, slot, EXPIRED, ns, NOTHING_TO_TAKE)
             return
-        order["tick"] = _price_band(w, opposite, side)
+        order["tick"] = price_band(w, opposite, side)
     tick = order["tick"]
     reaches = exists and side * tick >= side * opposite
     meets_own = False
@@ -231,7 +231,7 @@ def _enter(
 def _submit_with_checks(w: World, i: int, slot: int, ns: int, cursor: int) -> int:
     order = order_at(w, i, slot)
     opposite = best_ask(exch_of(w), cursor) if order["side"] == BUY else best_bid(exch_of(w), cursor)
-    reason = _refused_at_the_door(w, i, ns)
+    reason = refused_at_the_door(w, i, ns)
     if reason == OK and order["reduce_only"]:
         reducible = max(0, -int(order["side"]) * lane_at(w, i)["position"])
         if reducible == 0:
@@ -280,7 +280,7 @@ def modify_arrives(w: World, i: int, slot: int, ns: int, cursor: int, tick: int,
     """
     order = order_at(w, i, slot)
     lane = lane_at(w, i)
-    reason = _refused_at_the_door(w, i, ns)
+    reason = refused_at_the_door(w, i, ns)
     if reason == OK and order["state"] != LIVE:
         reason = ALREADY_DONE
     if reason != OK:

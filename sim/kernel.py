@@ -64,6 +64,7 @@ __all__ = [
     "advance_some",
     "cancel",
     "find_slot",
+    "learn",
     "modify",
     "next_feed_ns",
     "reset_lane",
@@ -304,7 +305,7 @@ def _free_if_settled(w: World, i: int, slot: int) -> None:
 
 
 @njit_leaf
-def _learn(w: World, i: int, t_ns: int) -> None:
+def learn(w: World, i: int, t_ns: int) -> None:
     """Read every answer that has arrived by `t_ns`."""
     lane = lane_at(w, i)
     size = w["max_responses"]
@@ -412,7 +413,7 @@ def advance(w: World, i: int, t_ns: int) -> int:
             cancel_arrives(w, i, request["slot"], due, end)
         else:
             call_modify_arrives(w, i, request["slot"], due, end, request["tick"], request["qty"], request["leaves"])
-    _learn(w, i, t_ns)
+    learn(w, i, t_ns)
     lane["local_cursor"] = local_end
     lane["t_ns"] = t_ns
     return 0

@@ -15,7 +15,9 @@ from lobgym.sim.calls import entry_addresses
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.latency import latency_model
 from lobgym.sim.memory import address_of, aligned_zeros
+from lobgym.sim.money import economics_of
 from lobgym.sim.params import PROFILES, SELF_TRADE_MODES, SimParams
+from lobgym.sim.queue import QUEUE_MODELS
 from lobgym.sim.records import LANE_DTYPE, LOG_DTYPE, ORDER_DTYPE, REQUEST_DTYPE, RESPONSE_DTYPE, SPENT_DTYPE
 from lobgym.sim.tiers import margin_rows
 from lobgym.sim.timeline import bind_timeline
@@ -24,7 +26,7 @@ from lobgym.sim.world import WORLD_DTYPE
 if TYPE_CHECKING:
     from lobgym.sim.market import Market
 
-__all__ = ["Lanes", "make_world", "new_lanes"]
+__all__ = ["Lanes", "bind_lanes", "lane_defaults", "make_world", "new_lanes"]
 
 
 class Lanes(NamedTuple):
@@ -63,16 +65,50 @@ def make_world(
         WORLD_DTYPE[1], and everything that must live as long as it does.
     """
     made = market.instrument
-    econ = market.economics()
-    model, entry, response = latency_model(params.latency)
-    fee_tiers = _fee_table(made, params)
-    margin = params.capital is not None and made.kind != "spot"
-    margin_tiers = made.margin_table() if params.margin_tiers is None else margin_rows(params.margin_tiers)
-    stamped, calendar = bind_timeline(market.timeline, made.kind != "spot", margin and len(margin_tiers) > 0)
-    fee = params.liquidation_fee_ppb
-    values: dict[str, Any] = {
+    world, kept = bind_lanes(made, params, lanes, defaults, log_level)
+    margin = bool(world["margin"][0])
+    checked = margin and bool(world["margin_tier_count"][0] > 0)
+    stamped, calendar = bind_timeline(market.timeline, made.kind != "spot", checked)
+    values = {
         "exch": address_of(market.exch_view),
         "local": address_of(market.local_view),
+        "full_scan": int(full_scan),
+        "stamped": address_of(stamped),
+        **calendar,
+        "gated": int(params.rate_limit > 0 or margin or calendar["status_count"] > 0),
+    }
+    for name, value in values.items():
+        world[name] = value
+    return world, (market, stamped, *kept)
+
+
+def lane_defaults(count: int, instrument: Instrument, params: SimParams) -> NDArray[np.void]:
+    """LANE_DTYPE[count]: what lanes have after a reset: their parameters, and 0 everywhere else."""
+    defaults = np.zeros(count, LANE_DTYPE)
+    maker, taker = params.maker_fee_ppb, params.taker_fee_ppb
+    for name in ("entry_ns", "response_ns", "feed_delay_ns", "feed_jitter_ns", "queue_power"):
+        defaults[name] = getattr(params, name)
+    defaults["maker_fee_ppb"] = instrument.maker_fee_ppb if maker is None else maker
+    defaults["taker_fee_ppb"] = instrument.taker_fee_ppb if taker is None else taker
+    defaults["queue_model"] = QUEUE_MODELS[params.queue]
+    defaults["capital"] = params.capital or 0
+    return defaults
+
+
+def bind_lanes(
+    instrument: Instrument, params: SimParams, lanes: Lanes, defaults: NDArray[np.void], log_level: int
+) -> tuple[NDArray[Any], tuple[Any, ...]]:
+    """A world of lanes that trade an instrument by some rules, without a market yet.
+
+    Returns:
+        WORLD_DTYPE[1], and everything that must live as long as it does.
+    """
+    econ = economics_of(instrument)
+    model, entry, response = latency_model(params.latency)
+    fee_tiers = _fee_table(instrument, params)
+    margin_tiers = instrument.margin_table() if params.margin_tiers is None else margin_rows(params.margin_tiers)
+    fee = params.liquidation_fee_ppb
+    values: dict[str, Any] = {
         **{name: address_of(array) for name, array in zip(Lanes._fields, lanes, strict=True)},
         "defaults": address_of(defaults),
         "lanes": len(lanes.lane),
@@ -83,7 +119,6 @@ def make_world(
         **{f"{name}_width": getattr(lanes, name).shape[1] for name in ("orders", "requests", "responses", "spent")},
         "log_rows": len(lanes.log),
         "profile": PROFILES[params.profile],
-        "full_scan": int(full_scan),
         "log_level": log_level,
         "self_trade": SELF_TRADE_MODES[params.self_trade],
         "rate_limit": params.rate_limit,
@@ -100,24 +135,21 @@ def make_world(
         "fee_tiers": address_of(fee_tiers),
         "fee_tier_count": len(fee_tiers),
         "prior_turnover": params.prior_turnover,
-        "margin": int(margin),
+        "margin": int(params.capital is not None and instrument.kind != "spot"),
         "margin_tiers": address_of(margin_tiers),
         "margin_tier_count": len(margin_tiers),
-        "liquidation_fee_ppb": made.liquidation_fee if fee is None else fee,
-        "stamped": address_of(stamped),
-        **calendar,
-        "gated": int(params.rate_limit > 0 or margin or calendar["status_count"] > 0),
+        "liquidation_fee_ppb": instrument.liquidation_fee if fee is None else fee,
         **econ._asdict(),
-        "lot_units": float(made.lot_size),
-        "lot_numerator": float(Fraction(made.lot_size).numerator),
-        "lot_denominator": float(Fraction(made.lot_size).denominator),
+        "lot_units": float(instrument.lot_size),
+        "lot_numerator": float(Fraction(instrument.lot_size).numerator),
+        "lot_denominator": float(Fraction(instrument.lot_size).denominator),
     }
     world = np.zeros(1, WORLD_DTYPE)
     for name, value in values.items():
         world[name] = value
     for name, address in entry_addresses(PROFILES[params.profile] != 0).items():
         world[f"fn_{name}"] = address
-    return world, (market, lanes, defaults, entry, response, fee_tiers, margin_tiers, stamped)
+    return world, (lanes, defaults, entry, response, fee_tiers, margin_tiers)
 
 
 def _fee_table(instrument: Instrument, params: SimParams) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ MARK: Final = 6  # mark price; qty_lots holds the price in 1e-8 quote units, pri
 INDEX: Final = 7  # index price, likewise
 FUNDING: Final = 8  # predicted funding rate in 1e-12 in qty_lots; seq holds the next funding time in ms
 STATUS: Final = 9  # qty_lots 1: trading is halted from here on, 0: it goes on
+REGIME: Final = 10  # qty_lots: state of the generator that made the tape; no venue says it, no observation shows it
 
 # -- event flags ---------------------------------------------------------------------------------------------------
 LAST: Final = 1  # the last row of its message; between rows of one message the book is not observable

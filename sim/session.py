@@ -28,7 +28,7 @@ from lobgym.sim.errors import (
 from lobgym.sim.kernel import reset_lanes
 from lobgym.sim.ladder import ladder
 from lobgym.sim.lane_errors import lane_error, raise_lane_error
-from lobgym.sim.lanes import Lanes, make_world, new_lanes
+from lobgym.sim.lanes import Lanes, lane_defaults, make_world, new_lanes
 from lobgym.sim.market import Market
 from lobgym.sim.mids import last_quoted_mid2
 from lobgym.sim.money import fits
@@ -40,7 +40,6 @@ from lobgym.sim.records import (
     FILL_DTYPE,
     FREE,
     GTC,
-    LANE_DTYPE,
     LOG_FILLS,
     LOG_FULL,
     LOG_OFF,
@@ -126,7 +125,7 @@ class Session:
         self._full_scan = full_scan
         self.econ = market.economics()
         self.state: Lanes = new_lanes(lanes, self.params, log_rows if log != "off" else 0)
-        self._defaults = np.zeros(lanes, LANE_DTYPE)
+        self._defaults = lane_defaults(lanes, market.instrument, self.params)
         world, kept = make_world(market, self.params, self.state, self._defaults, LOG_LEVELS[log], full_scan)
         self._world = world.view(_World)
         self._world.kept = kept
@@ -136,14 +135,6 @@ class Session:
         self._count = lanes
         self._everyone = np.ones(lanes, np.bool_)
         self._seeds = np.arange(lanes, dtype=np.uint64)
-        made, chosen = market.instrument, self.params
-        maker, taker = chosen.maker_fee_ppb, chosen.taker_fee_ppb
-        for name in ("entry_ns", "response_ns", "feed_delay_ns", "feed_jitter_ns", "queue_power"):
-            self._defaults[name] = getattr(chosen, name)
-        self._defaults["maker_fee_ppb"] = made.maker_fee_ppb if maker is None else maker
-        self._defaults["taker_fee_ppb"] = made.taker_fee_ppb if taker is None else taker
-        self._defaults["queue_model"] = QUEUE_MODELS[chosen.queue]
-        self._defaults["capital"] = chosen.capital or 0
         self.reset()
 
     @property

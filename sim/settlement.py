@@ -21,7 +21,7 @@ from lobgym.sim.trades import book_trade, end_order
 from lobgym.sim.view import best_ask, best_bid, find_level, level_tick, next_level
 from lobgym.sim.world import World, econ_of, exch_of, lane_at, order_at, peer_at
 
-__all__ = ["cancel_all", "close_position", "schedule", "settle"]
+__all__ = ["cancel_all", "close_position", "fund", "schedule", "settle"]
 
 _VENUE: Final = -1  # the slot of an answer that is about no order
 
@@ -50,7 +50,7 @@ def settle(w: World, i: int, ns: int, cursor: int) -> int:
     mark = mark_price(w, ns, cursor)
     due = settlement_at(w, ns)
     if due >= 0:
-        _fund(w, i, ns, mark, settlement_rate(w, due))
+        fund(w, i, ns, mark, settlement_rate(w, due))
     if lane["error"] == 0 and not waits and is_check(w, ns):
         notional = notional_at_mark(econ_of(w), lane["position"], mark)
         if equity_at(w, i, mark) < maintenance_margin(w, notional) and lane["error"] == 0:
@@ -59,7 +59,7 @@ def settle(w: World, i: int, ns: int, cursor: int) -> int:
 
 
 @njit_inner
-def _fund(w: World, i: int, ns: int, mark_1e8: int, rate_1e12: int) -> None:
+def fund(w: World, i: int, ns: int, mark_1e8: int, rate_1e12: int) -> None:
     """The position pays or receives funding; an answer says so even where the amount is 0."""
     lane = lane_at(w, i)
     payment = funding_payment(econ_of(w), lane["position"], mark_1e8, rate_1e12)

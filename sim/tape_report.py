@@ -27,6 +27,7 @@ KIND_NAMES: Final = {
     rec.INDEX: "index",
     rec.FUNDING: "funding",
     rec.STATUS: "status",
+    rec.REGIME: "regime",
 }
 _FAR: Final = np.int64(2**62)
 
@@ -136,7 +137,7 @@ def _halts(statuses: npt.NDArray[np.void], end_ns: int) -> tuple[int, int]:
 def inspect(tape: Tape) -> TapeReport:
     """Figures of a tape, from one pass over its book."""
     events = tape.events
-    counts = np.bincount(events["kind"], minlength=rec.STATUS + 1)
+    counts = np.bincount(events["kind"], minlength=max(KIND_NAMES) + 1)
     span_s = max((tape.end_ns - tape.start_ns) / 1e9, 1e-9)
     messages = int((events["flags"] & rec.LAST).sum())
     timeline = compile_timeline(tape)

@@ -17,9 +17,9 @@ __all__ = ["STAMP_MAX", "events_digest", "validate_events"]
 
 STAMP_MAX: Final = 2**62
 _PRICED: Final = (rec.DEPTH, rec.TRADE, rec.SNAPSHOT)
-_UNSIDED: Final = (rec.CLEAR, rec.MARK, rec.INDEX, rec.FUNDING, rec.STATUS)
+_UNSIDED: Final = (rec.CLEAR, rec.MARK, rec.INDEX, rec.FUNDING, rec.STATUS, rec.REGIME)
 # Kinds that may share a message with the row before them.
-_FAMILY: Final = np.array([0, 1, 2, 3, 3, 4, 5, 5, 5, 6], dtype=np.uint8)
+_FAMILY: Final = np.array([0, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7], dtype=np.uint8)
 
 
 def _require(ok: npt.NDArray[np.bool_], events: npt.NDArray[Any], what: str) -> None:
@@ -42,7 +42,7 @@ def validate_events(events: npt.NDArray[Any]) -> None:
     _require((exch >= 0) & (local < STAMP_MAX), events, "stamps must lie between 0 and 2**62 nanoseconds")
     _require(np.diff(exch, prepend=exch[0]) >= 0, events, "exch_ns must not go back")
     _require(local >= exch, events, "local_ns must not lie before exch_ns (nothing is seen before it happens)")
-    _require((kind >= rec.DEPTH) & (kind <= rec.STATUS), events, "unknown kind")
+    _require((kind >= rec.DEPTH) & (kind <= rec.REGIME), events, "unknown kind")
     unsided = np.isin(kind, _UNSIDED)
     _require(np.where(unsided, side == 0, (side == rec.BUY) | (side == rec.SELL)), events, "side does not fit the kind")
     priced = np.isin(kind, _PRICED) | ((kind == rec.BBO) & (qty > 0))

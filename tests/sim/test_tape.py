@@ -56,7 +56,7 @@ def spoil(row: int, **values: int) -> Callable[[np.ndarray], np.ndarray]:
         (spoil(3, local_ns=19), "row 3 of 10: local_ns must not lie before exch_ns"),
         (spoil(0, exch_ns=-1), "stamps must lie"),
         (spoil(9, local_ns=2**62), "stamps must lie"),
-        (spoil(3, kind=10), "unknown kind"),
+        (spoil(3, kind=11), "unknown kind"),
         (spoil(3, kind=0), "unknown kind"),
         (spoil(3, side=0), "side does not fit"),
         (spoil(0, side=1), "side does not fit"),

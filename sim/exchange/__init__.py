@@ -1,0 +1,8 @@
+"""The market that reacts: one price-time book that members and a background flow trade in."""
+
+from __future__ import annotations
+
+from lobgym.sim.exchange.exchange import RECORDS, START_NS, Exchange, Flow
+from lobgym.sim.exchange.state import FeedLatency
+
+__all__ = ["RECORDS", "START_NS", "Exchange", "FeedLatency", "Flow"]
