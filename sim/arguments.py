@@ -16,7 +16,7 @@ from lobgym.sim.errors import LobgymError, SessionError
 from lobgym.sim.instrument import INT_MAX
 from lobgym.sim.records import BUY, GTC, MARKET, SELL
 
-__all__ = ["flags", "integers", "order_numbers", "whole"]
+__all__ = ["array_of", "flags", "integers", "order_numbers", "whole"]
 
 _MIN = -(1 << 63)
 _MAX = (1 << 63) - 1
@@ -44,10 +44,7 @@ def integers(
     if isinstance(value, int):
         made[:] = whole(name, value, low, high, error)
         return made
-    try:
-        given = np.asarray(value)
-    except (ValueError, OverflowError) as problem:  # a ragged list
-        raise error(f"{name} must be an integer, or one for each lane: {problem}") from None
+    given = array_of(name, value, error)
     if given.dtype.kind not in "iu":
         # Numpy makes objects, or floats, of integers that no int64 holds.
         raise error(f"{name} must be integers of 64 bits, got {_short(value)} ({given.dtype}); convert them first")
@@ -59,9 +56,17 @@ def integers(
     return made
 
 
+def array_of(name: str, value: ArrayLike, error: type[LobgymError] = SessionError) -> NDArray[Any]:
+    """`value` as numpy understands it; raises `error` where it does not."""
+    try:
+        return np.asarray(value)
+    except (ValueError, OverflowError) as problem:  # a ragged list
+        raise error(f"{name} must be one value, or one for each lane: {problem}") from None
+
+
 def flags(name: str, value: ArrayLike, lanes: int) -> NDArray[np.bool_]:
     """bool[lanes], a fresh array, of one bool for each lane; raises SessionError for anything else."""
-    given = np.asarray(value)
+    given = array_of(name, value)
     if given.dtype != np.bool_ or given.shape != (lanes,):
         raise SessionError(f"{name} must be bool[{lanes}], one for each lane; got {given.dtype} {given.shape}")
     return given.copy()

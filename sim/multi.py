@@ -8,7 +8,7 @@ markets with separate accounts are advanced one after the other; those that shar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lobgym.sim.arguments import whole
+from lobgym.sim.arguments import array_of, flags, integers, whole
 from lobgym.sim.errors import ParamsError, SessionError, TapeExhaustedError, TimeReversedError, UnknownMarketError
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.kernel import advance_some, next_feed_ns
+from lobgym.sim.lane_errors import lane_error
 from lobgym.sim.market import Market
 from lobgym.sim.memory import address_of
 from lobgym.sim.params import SimParams
 from lobgym.sim.records import FILL_DTYPE, GTC, LOG_DTYPE
-from lobgym.sim.session import Account, Session, Snapshot, raise_lane_error
+from lobgym.sim.session import Account, Session, Snapshot
 from lobgym.sim.world import PEER_DTYPE, World
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["ACCOUNTS", "MARKET_FILL_DTYPE", "MARKET_LOG_DTYPE", "AccountSum", "MultiSession", "MultiSnapshot"]
 
 ACCOUNTS: Final = ("each", "shared")
+_NS_MAX: Final = (1 << 63) - 1
 _SEED_SHIFT: Final = 40  # market m of a trader has the trader's seed plus m << 40, so that delays are drawn apart
 
 
@@ -117,7 +119,6 @@ class MultiSession:
             for market, chosen in zip(self.markets, self.params, strict=True)
         )
         self.linked = account == "shared" and any(session.world["margin"] for session in self.sessions)
-        self._peers = np.zeros(len(self.sessions), PEER_DTYPE)
         if self.linked:
             self._link()
         self.reset()
@@ -131,12 +132,15 @@ class MultiSession:
             raise ParamsError(f"a shared account has one capital, got {sorted(map(str, capitals))}")
 
     def _link(self) -> None:
-        """Let the markets' kernels see each other."""
-        self._peers["world"] = [address_of(session.world_array) for session in self.sessions]
-        for k, session in enumerate(self.sessions):
-            session.world["peers"] = address_of(self._peers)
-            session.world["peer_count"] = len(self.sessions)
-            session.world["peer_index"] = k
+        """Let the markets' kernels see each other; whoever holds one of their records holds all that it leads to."""
+        worlds = [session.world_array for session in self.sessions]
+        peers = np.zeros(len(worlds), PEER_DTYPE)
+        peers["world"] = [address_of(world) for world in worlds]
+        # The plain arrays and not the worlds, which would hold each other in a circle.
+        reached = tuple((world.view(np.ndarray).base, world.kept) for world in worlds)
+        for k, world in enumerate(worlds):
+            world["peers"], world["peer_count"], world["peer_index"] = address_of(peers), len(worlds), k
+            world.kept = (*world.kept, peers, reached)
 
     # -- markets ---------------------------------------------------------------------------------------------------
 
@@ -155,7 +159,10 @@ class MultiSession:
         raise UnknownMarketError(f"there is no market {market!r}; there are {known}")
 
     def session(self, market: int | str) -> Session:
-        """One market's session, lane i of it being trader i: to read what this class does not pass on."""
+        """One market's session, lane i of it being trader i: to read what this class does not pass on.
+
+        A clone of it stands alone, with a capital of its own.
+        """
         return self.sessions[self.number_of(market)]
 
     def world(self, market: int | str) -> World:
@@ -170,14 +177,27 @@ class MultiSession:
     def _naming(self, market: int) -> Iterator[None]:
         try:
             yield
-        except SessionError as error:
+        except (ParamsError, SessionError) as error:
             error.add_note(f"in market {self.names[market]!r}")
             raise
 
-    def _raise_errors(self) -> None:
+    def check(self) -> None:
+        """Raise what stopped a trader, as `Session.check` does. To be called after a compiled strategy."""
+        self._check(np.ones(self.traders, np.bool_))
+
+    def _check(self, traders: NDArray[np.bool_]) -> None:
         for k, session in enumerate(self.sessions):
-            with self._naming(k):
-                raise_lane_error(session.state)
+            errors = session.state.lane["error"] * traders
+            if errors.any():
+                i = int(errors.argmax())
+                with self._naming(k):
+                    raise lane_error(i, int(errors[i]))
+
+    def _sound(self, trader: int) -> int:
+        """The number of a trader whom no error has stopped on any market."""
+        i = whole("trader", trader, 0, self.traders - 1)
+        self._check(self._only(i))
+        return i
 
     # -- clock -----------------------------------------------------------------------------------------------------
 
@@ -188,11 +208,19 @@ class MultiSession:
         return max(session.t_ns(trader) for session in self.sessions)
 
     def vary(self, market: int | str | None = None, **values: ArrayLike) -> None:
-        """`Session.vary` on one market, or on all. A shared capital varies on all, or ParamsError."""
+        """`Session.vary` on one market, or on all; a shared capital on all only, spot markets among them.
+
+        Raises ParamsError, and changes nothing on any market, where one of them would raise it.
+        """
         if self.linked and market is not None and "capital" in values:
             raise ParamsError(f"the capital is shared: vary it on all markets, not on {market!r}")
-        for session in self.sessions if market is None else (self.session(market),):
-            session.vary(**values)
+        chosen = range(len(self.sessions)) if market is None else (self.number_of(market),)
+        checked = []
+        for k in chosen:
+            with self._naming(k):
+                checked.append(self.sessions[k].varied(**values))
+        for k, varied in zip(chosen, checked, strict=True):
+            self.sessions[k].set_varied(varied)
 
     def reset(
         self, start_ns: ArrayLike | None = None, seed: ArrayLike = 0, mask: NDArray[np.bool_] | None = None
@@ -200,24 +228,22 @@ class MultiSession:
         """Empty the traders' accounts (those of `mask`, bool[N]) and put them at `start_ns` (int or int64[N]).
 
         An integer seed s gives trader i the seed s + i, and market m of a trader with seed s the seed s + (m << 40);
-        an array [N, M] states each. Raises TapeExhaustedError outside the time that all markets have.
+        an array [N, M] states each. Raises TapeExhaustedError outside the time that all markets have, SessionError for
+        a negative seed, what is no integer, or a mask that is none; nothing is reset then.
         """
-        starts = np.empty(self.traders, np.int64)
-        starts[:] = self.start_ns if start_ns is None else start_ns
-        chosen = np.ones(self.traders, np.bool_) if mask is None else np.asarray(mask, np.bool_)
+        starts = integers("start_ns", self.start_ns if start_ns is None else start_ns, self.traders)
+        chosen = np.ones(self.traders, np.bool_) if mask is None else flags("mask", mask, self.traders)
         outside = ((starts < self.start_ns) | (starts > self.end_ns)) & chosen
         if outside.any():
             i = int(outside.argmax())
             raise TapeExhaustedError(
                 f"trader {i} cannot start at {starts[i]}: the markets have {self.start_ns} to {self.end_ns} in common"
             )
-        given: NDArray[Any] = np.asarray(seed).astype(np.uint64)
-        if given.ndim == 0:
-            given = given + np.arange(self.traders, dtype=np.uint64)
-        if given.ndim == 1:
-            given = given[:, None] + (np.arange(len(self.sessions), dtype=np.uint64) << np.uint64(_SEED_SHIFT))
-        for session, seeds in zip(self.sessions, given.T, strict=True):
-            session.reset(starts, np.ascontiguousarray(seeds), chosen)
+        seeds = self._by_market("seed", seed, self.sessions[0].seeds_of)
+        if np.ndim(seed) < 2:
+            seeds = seeds + (np.arange(len(self.sessions), dtype=np.uint64)[:, None] << np.uint64(_SEED_SHIFT))
+        for session, given in zip(self.sessions, seeds, strict=True):
+            session.reset(starts, given, chosen)
 
     def advance(self, t_ns: ArrayLike, mask: NDArray[np.bool_] | None = None) -> None:
         """Advance traders (those of `mask`) to `t_ns`, everything stamped up to and at it included.
@@ -227,10 +253,14 @@ class MultiSession:
             mask: bool[N], or bool[N, M]; the others stay where they are. None is everyone.
 
         Raises TimeReversedError, TapeExhaustedError beyond a market's end, SessionError where a shared capital would
-        be torn apart, CapacityError or LedgerOverflowError if a bound was hit on the way.
+        be torn apart or for times that are no integers and masks that are none: nobody moves then. CapacityError or
+        LedgerOverflowError if a bound was hit on the way.
         """
-        times = self._by_market(t_ns, np.int64)
-        chosen = self._by_market(True if mask is None else mask, np.bool_)
+        times = self._by_market("t_ns", t_ns, lambda part: integers("t_ns", part, self.traders))
+        everyone = np.ones(self.traders, np.bool_)
+        chosen = self._by_market("mask", everyone if mask is None else mask, self._flags)
+        moved: NDArray[np.bool_] = np.logical_or.reduce(chosen)
+        self._check(moved)
         for k, session in enumerate(self.sessions):
             clocks = session.state.lane["t_ns"]
             back = (times[k] < clocks) & chosen[k]
@@ -250,18 +280,27 @@ class MultiSession:
         else:
             for session, at, who in zip(self.sessions, times, chosen, strict=True):
                 advance_some(session.world, who, at)
-        self._raise_errors()
+        self._check(moved)
 
-    def _by_market(self, values: Any, dtype: Any) -> NDArray[Any]:
-        """Values for each trader, or for each trader and market, as an array[M, N]."""
-        given = np.asarray(values)
-        out = np.empty((len(self.sessions), self.traders), dtype)
-        out[:] = given.T
-        return out
+    def _by_market(self, name: str, value: Any, checked: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
+        """[M, N]: a value for all, for each trader, or for each of them on each market ([N, M]), checked."""
+        shape = self.traders, len(self.sessions)
+        given = array_of(name, value)
+        if given.ndim < 2:
+            return np.broadcast_to(checked(value), shape[::-1])
+        if given.shape != shape:
+            raise SessionError(
+                f"{name} must be one for each of {shape[0]} traders, on each of {shape[1]} markets or "
+                f"on all; got the shape {given.shape}"
+            )
+        return np.stack([checked(part) for part in given.T])
+
+    def _flags(self, value: Any) -> NDArray[np.bool_]:
+        return flags("mask", value, self.traders)
 
     def advance_to_feed(self, trader: int = 0) -> int:
         """Advance one trader to the next row of any feed; returns the clock. Raises TapeExhaustedError at the end."""
-        trader = whole("trader", trader, 0, self.traders - 1)
+        trader = self._sound(trader)
         soonest = min(int(next_feed_ns(session.world, trader)) for session in self.sessions)
         seen = max(soonest, self.t_ns(trader))
         if seen > self.end_ns:
@@ -271,15 +310,16 @@ class MultiSession:
 
     def wait(self, trader: int, market: int | str, order_id: int, timeout_ns: int) -> bool:
         """Advance one trader until it learns something about an order, `timeout_ns` at most; whether it did."""
-        k = self.number_of(market)
+        k, trader = self.number_of(market), self._sound(trader)
         session = self.sessions[k]
+        left_ns = max(0, self.end_ns - session.t_ns(trader))
         with self._naming(k):
-            came = session.wait(trader, order_id, min(timeout_ns, self.end_ns - session.t_ns(trader)))
+            came = session.wait(trader, order_id, min(whole("timeout_ns", timeout_ns, 0, _NS_MAX), left_ns))
         now = session.t_ns(trader)
         behind = self._only(trader)[:, None] & np.array([[s.t_ns(trader) < now for s in self.sessions]])
         if behind.any():
             self.advance(now, behind)
-        self._raise_errors()
+        self._sound(trader)
         return came
 
     def __copy__(self) -> MultiSession:
@@ -372,6 +412,8 @@ class MultiSession:
 
     def restore(self, snapshot: MultiSnapshot) -> None:
         """Go back to a snapshot. Raises SessionError if it belongs to other markets or another shape."""
+        if not isinstance(snapshot, MultiSnapshot):
+            raise SessionError(f"restore takes what snapshot() gave, got {type(snapshot).__name__}")
         if len(snapshot.parts) != len(self.sessions):
             raise SessionError(f"this snapshot has {len(snapshot.parts)} markets, the session {len(self.sessions)}")
         for session, part in zip(self.sessions, snapshot.parts, strict=True):

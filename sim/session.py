@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import lobgym.sim.compat  # stands behind the entries of the compatibility profi
 import lobgym.sim.shared  # noqa: F401 - stands behind the entries of accounts that markets share
 from lobgym.sim import handle
 from lobgym.sim.account import Account, account_of
-from lobgym.sim.arguments import flags, integers, order_numbers, whole
+from lobgym.sim.arguments import array_of, flags, integers, order_numbers, whole
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.errors import (
     CapacityError,
@@ -49,7 +49,7 @@ from lobgym.sim.records import (
 from lobgym.sim.view import BookView, best_ask, best_bid
 from lobgym.sim.world import World
 
-__all__ = ["LOG_LEVELS", "Account", "Session", "Snapshot", "raise_lane_error"]
+__all__ = ["LOG_LEVELS", "Account", "Session", "Snapshot", "WorldArray", "raise_lane_error"]
 
 LOG_LEVELS: Final = {"off": LOG_OFF, "fills": LOG_FILLS, "full": LOG_FULL}
 
@@ -127,7 +127,7 @@ class Session:
         self.state: Lanes = new_lanes(lanes, self.params, log_rows if log != "off" else 0)
         self._defaults = lane_defaults(lanes, market.instrument, self.params)
         world, kept = make_world(market, self.params, self.state, self._defaults, LOG_LEVELS[log], full_scan)
-        self._world = world.view(_World)
+        self._world = world.view(WorldArray)
         self._world.kept = kept
         self._handle = handle.make_handle(self._world)
         # Views of the lanes' records: a field is looked up once, not at every call.
@@ -143,7 +143,7 @@ class Session:
         return self._world[0]
 
     @property
-    def world_array(self) -> NDArray[Any]:
+    def world_array(self) -> WorldArray:
         """WORLD_DTYPE[1]: that record with its address."""
         return self._world
 
@@ -171,20 +171,36 @@ class Session:
         """Give lanes parameters of their own (a number, or int[N]), in force from their next reset.
 
         Names: entry_ns, response_ns, feed_delay_ns, feed_jitter_ns, maker_fee_ppb, taker_fee_ppb, queue_model
-        (numbers of `lobgym.sim.queue.QUEUE_MODELS`), queue_power, capital. Raises ParamsError, and changes nothing, for
-        another name, a value out of range, or one that nothing here would follow.
+        (numbers of `lobgym.sim.queue.QUEUE_MODELS`), queue_power, capital. A lane's capital, in money units, stands in
+        for `SimParams.capital`: margin is asked for and checked against it and what the lane has made. It is no cash
+        and no part of `Account.equity`, and where SimParams has none, or the market is spot, it cannot be given.
+
+        Raises ParamsError, and changes nothing, for another name, a value out of range, or one that nothing here would
+        follow.
         """
+        if "capital" in values and self._world["peer_count"][0]:
+            raise ParamsError(
+                "this capital is shared with other markets: vary it with MultiSession.vary, on all of them"
+            )
+        self.set_varied(self.varied(**values))
+
+    def set_varied(self, varied: Mapping[str, NDArray[np.int64]]) -> None:
+        """Have lanes follow what `varied` made."""
+        for name, array in varied.items():
+            self._defaults[name] = array
+
+    def varied(self, **values: ArrayLike) -> dict[str, NDArray[np.int64]]:
+        """int64[N] by name, what `vary` would set; raises as it does, but takes a shared capital. Changes nothing."""
         checked = {}
         for name, value in values.items():
             if name not in _VARIED:
                 raise ParamsError(f"lanes cannot vary {name!r}; they can vary {', '.join(_VARIED)}")
             if name.endswith("_fee_ppb") and self._world["fee_tier_count"][0]:
                 raise ParamsError(f"{name} follows fee tiers here; give SimParams both fees, and lanes may vary them")
-            if name == "capital" and not self._world["margin"][0]:
+            if name == "capital" and not self._world["margin"][0] and not self._world["peer_count"][0]:
                 raise ParamsError("nothing asks for capital here: it needs SimParams(capital=...), and no spot market")
             checked[name] = integers(name, value, self.lanes, *_VARIED[name], ParamsError)
-        for name, array in checked.items():
-            self._defaults[name] = array
+        return checked
 
     def reset(
         self, start_ns: ArrayLike | None = None, seed: ArrayLike = 0, mask: NDArray[np.bool_] | None = None
@@ -203,12 +219,13 @@ class Session:
             raise TapeExhaustedError(
                 f"lane {i} cannot start at {starts[i]}: the market spans {self.market.start_ns} to {self.end_ns}"
             )
-        reset_lanes(self.world, chosen, starts, self._seeds_of(seed))
+        reset_lanes(self.world, chosen, starts, self.seeds_of(seed))
 
-    def _seeds_of(self, seed: ArrayLike | int) -> NDArray[np.uint64]:
+    def seeds_of(self, seed: ArrayLike | int) -> NDArray[np.uint64]:
+        """uint64[N]: what a seed given to `reset` means for each lane; raises as it does."""
         if isinstance(seed, int):
             return np.uint64(whole("seed", seed, 0, (1 << 64) - 1)) + self._seeds
-        given = np.asarray(seed)
+        given = array_of("seed", seed)
         if given.dtype.kind == "u" and given.shape == (self.lanes,):
             return given.astype(np.uint64)
         seeds = integers("seed", seed, self.lanes, 0).astype(np.uint64)
@@ -447,7 +464,7 @@ class Session:
         return int(last_quoted_mid2(book, cursor, 0))
 
 
-class _World(np.ndarray[Any, np.dtype[np.void]]):
+class WorldArray(np.ndarray[Any, np.dtype[np.void]]):
     """A world's array: whoever holds it, or its record, holds what its addresses point to."""
 
     kept: tuple[Any, ...]

@@ -218,6 +218,24 @@ def test_every_mark_of_a_stamp_counts_before_the_check() -> None:
     assert late.total().liquidations == 1
 
 
+def test_the_check_comes_before_the_requests_of_its_stamp() -> None:
+    # At 59 on "a" 35 are left, and 14.75 and 25 needed. An order that would close all arrives at that very moment on
+    # "b", whose own tape says nothing then, and finds nothing to reduce.
+    session = two(250, [(20, 59)])
+    session.submit(0, "a", B, 101, 5, rec.IOC)
+    session.submit(0, "b", B, 101, 5, rec.IOC)
+    session.advance(START + 19)
+    assert session.total().liquidations == 0
+    session.submit(0, "b", S, 99, 5, rec.IOC, reduce_only=True)
+    session.drain_log()
+    session.advance(START + 30)
+    assert answers(session) == [
+        (20, 0, rec.FILL, 0, 5, rec.LIQUIDATED),
+        (20, 1, rec.FILL, 0, 5, rec.LIQUIDATED),
+        (20, 1, rec.REJECTED, 2, 0, rec.REDUCE_ONLY),
+    ]
+
+
 def test_advancing_one_market_of_a_shared_capital_advances_all() -> None:
     session, other = two(500, [(20, 90)], [(25, 95)]), two(500, [(20, 90)], [(25, 95)])
     for one in (session, other):
