@@ -1,4 +1,7 @@
-"""The best levels of a side at any cursor: the nearest checkpoint, rolled forward over a few rows."""
+"""The best levels of a side at any cursor: the nearest checkpoint, rolled forward over a few rows.
+
+A ladder begins at the best price: levels that a depth book's best has passed (`lobgym.sim.compile_depth`) are left out.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from lobgym.sim.jit import njit, njit_lean
 from lobgym.sim.records import BUY
 from lobgym.sim.view import (
     BookView,
+    best_ask_level,
+    best_bid_level,
     ladder_count,
     ladder_level,
     ladder_qty,
@@ -67,10 +72,18 @@ def ladder_with(
         key = sign * row_key(book, row)
         if word & _KIND_AND_SIDE == wanted and key <= edge:
             count = _put(scratch, count, key, word >> QTY_SHIFT)
-    found = min(count, depth)
+    passed = 0
+    if book["ghosts"]:
+        best = best_bid_level(book, cursor) if side == BUY else best_ask_level(book, cursor)
+        if best < 0:
+            return 0
+        while passed < count and scratch[0, passed] < sign * best:
+            passed += 1
+        edge = max(edge, sign * best - 1)
+    found = min(count - passed, depth)
     for j in range(found):
-        out_tick[j] = level_tick(book, sign * scratch[0, j])
-        out_qty[j] = scratch[1, j]
+        out_tick[j] = level_tick(book, sign * scratch[0, passed + j])
+        out_qty[j] = scratch[1, passed + j]
     if found < depth and full:
         level = sign * edge
         while found < depth:

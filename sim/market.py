@@ -48,8 +48,8 @@ class Market:
     local_view: NDArray[Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "exch_view", make_view(self.exch))
-        object.__setattr__(self, "local_view", make_view(self.local))
+        object.__setattr__(self, "exch_view", make_view(self.exch, self.depth_only))
+        object.__setattr__(self, "local_view", make_view(self.local, self.depth_only))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Compiled anew where it is unpickled: views hold addresses, which no other process has."""

@@ -82,7 +82,7 @@ _TABLES: Final = tuple(name for name in Book._fields if name != "bid_levels")
 VIEW_DTYPE: Final = np.dtype(
     [(name, np.int64) for name in _TABLES]
     + [(name, np.int64) for name in ("size", "levels", "bid_levels", "bid_changes", "ask_changes", "print_count")]
-    + [("epoch_count", np.int64), ("blocks", np.int64)],
+    + [("epoch_count", np.int64), ("blocks", np.int64), ("ghosts", np.int64)],
     align=True,
 )
 
@@ -115,8 +115,11 @@ _ladder_qty = column(VIEW_DTYPE, "ladder_qty", np.int64)
 _ladder_count = column(VIEW_DTYPE, "ladder_count", np.int8)
 
 
-def make_view(book: Book) -> np.ndarray[Any, Any]:
-    """VIEW_DTYPE[1] of a book. The book must outlive it."""
+def make_view(book: Book, ghosts: bool = False) -> np.ndarray[Any, Any]:
+    """VIEW_DTYPE[1] of a book, which must outlive it.
+
+    In one with `ghosts` a level that its best has passed may display something (`lobgym.sim.compile_depth`).
+    """
     view = np.zeros(1, VIEW_DTYPE)
     for name in _TABLES:
         view[name] = address_of(getattr(book, name))
@@ -128,6 +131,7 @@ def make_view(book: Book) -> np.ndarray[Any, Any]:
     view["print_count"] = len(book.prints)
     view["epoch_count"] = len(book.epochs)
     view["blocks"] = len(book.block_ns)
+    view["ghosts"] = ghosts
     return view
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,7 @@ from lobgym.sim.book import (
 from lobgym.sim.compile_depth import compile_depth_market
 from lobgym.sim.errors import TapeFormatError
 from lobgym.sim.instrument import SYNTH
+from lobgym.sim.ladder import LADDER_SCRATCH, ladder_with
 from lobgym.sim.tape import Tape
 from lobgym.sim.view import best_ask, best_bid, find_level, level_qty, make_view
 from tests.oracle import reference_parts
@@ -31,7 +34,7 @@ from tests.oracle.tapes import wild_tape
 def check(tape: Tape, stamp: str, book: Book, every: int) -> int:
     """Walk the rows beside the plain book; returns how often a level that is passed by the best displays something."""
     depth, cursor, ghosts = Depth(), 0, 0
-    view = make_view(book)[0]
+    view = make_view(book, ghosts=True)[0]
     lot = float(tape.instrument.lot_size)
     for k, row in enumerate(model_rows(tape, stamp)):
         at, kind, side, tick, _, lots = row
@@ -58,9 +61,21 @@ def check(tape: Tape, stamp: str, book: Book, every: int) -> int:
                 ticks = {tick + step for step in range(-5, 6)} | set(list(shown)[:20])
                 for one in ticks:
                     assert level_qty(view, of, one, cursor) == round(shown.get(one, 0.0) / lot)
+            compare_ladders(view, cursor, depth, lot, (k * 7) % 40 + 1)
             ghosts += sum(t > depth.bid for t in depth.bids) + sum(t < depth.ask for t in depth.asks)
     assert cursor == len(book.ns)
     return ghosts
+
+
+def compare_ladders(view: Any, cursor: int, depth: Depth, lot: float, levels: int) -> None:
+    """A ladder begins at the best: what the best has passed is no part of it, though it displays something."""
+    scratch = np.zeros((2, LADDER_SCRATCH), np.int64)
+    ticks, lots = np.zeros((2, levels), np.int64)
+    for side, shown, best in ((rec.BUY, depth.bids, depth.bid), (rec.SELL, depth.asks, depth.ask)):
+        behind = sorted((tick for tick in shown if side * tick <= side * best), reverse=side == rec.BUY)
+        found = ladder_with(view, side, cursor, levels, ticks, lots, scratch)
+        assert ticks[:found].tolist() == behind[:levels]
+        assert lots[:found].tolist() == [round(shown[tick] / lot) for tick in behind[:levels]]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -111,14 +111,14 @@ def random_cursors(book: Book, count: int, seed: int) -> set[int]:
 
 def compare_accessors(book: Book, seed: int, count: int, has_ghosts: bool = False) -> int:
     """Compare at random cursors; return how many were observable. Ghosts display something and are no best price."""
-    made = view.make_view(book)
+    made = view.make_view(book, has_ghosts)
     kernel_view = made[0]
     flags = columns_of(book).flags
     chance = Random(seed)
     places = np.zeros(5, np.int64)
     observable = 0
     for state in walk(book, random_cursors(book, count, seed)):
-        compare_levels(book, kernel_view, state, chance)
+        compare_levels(book, kernel_view, state, chance, has_ghosts)
         at = state.cursor
         indices(kernel_view, at, places)
         assert places[2] == state.prints
@@ -140,7 +140,7 @@ def compare_accessors(book: Book, seed: int, count: int, has_ghosts: bool = Fals
     return observable
 
 
-def compare_levels(book: Book, kernel_view: Any, state: State, chance: Random) -> None:
+def compare_levels(book: Book, kernel_view: Any, state: State, chance: Random, has_ghosts: bool) -> None:
     """Ladders, a checkpoint if there is one, and some levels: quantity, touches, the next one behind."""
     at = state.cursor
     scratch = np.zeros((2, LADDER_SCRATCH), np.int64)
@@ -149,7 +149,9 @@ def compare_levels(book: Book, kernel_view: Any, state: State, chance: Random) -
         expected = sorted(state.levels[side].items(), key=lambda level: -side * level[0])
         depth = chance.randrange(1, 25)
         found = ladder_with(kernel_view, side, at, depth, ticks, lots, scratch)
-        assert list(zip(ticks[:found].tolist(), lots[:found].tolist(), strict=True)) == expected[:depth]
+        best = view.best_bid(kernel_view, at) if side == rec.BUY else view.best_ask(kernel_view, at)
+        counted = [level for level in expected if side * level[0] <= side * best] if has_ghosts else expected
+        assert list(zip(ticks[:found].tolist(), lots[:found].tolist(), strict=True)) == counted[:depth]
         if at % LADDER_EVERY == 0:
             point = at // LADDER_EVERY
             count = int(book.ladder_count[point, which])
