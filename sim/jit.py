@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.registry import CPUDispatcher
 
 __all__ = ["njit", "njit_inline", "njit_inner", "njit_leaf", "njit_lean"]
 
@@ -46,10 +47,30 @@ def njit_inline(function: F) -> F:
 
 
 def njit_inner(function: F) -> F:
-    """`njit_lean` for what only other kernels call: no way in from Python is compiled along with it."""
-    return cast("F", numba.njit(**_INNER)(function))
+    """`njit_lean` for what only other kernels call: no way in from Python is compiled along with it.
+
+    Called from Python it raises TypeError.
+    """
+    return cast("F", _closed(numba.njit(**_INNER)(function)))
 
 
 def njit_leaf(function: F) -> F:
-    """`njit_inline` for what only other kernels call."""
-    return cast("F", numba.njit(forceinline=True, **_INNER)(function))
+    """`njit_inline` for what only other kernels call; see `njit_inner`."""
+    return cast("F", _closed(numba.njit(forceinline=True, **_INNER)(function)))
+
+
+class _Closed(CPUDispatcher):
+    """A dispatcher as numba knows it, but for calls from Python: numba would jump to an address that is not there."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        name = self.py_func.__name__
+        raise TypeError(
+            f"`{name}` is for kernels only and has no way in from Python: call it from a function compiled with "
+            f"numba.njit (in the package with lobgym.sim.jit), or run without the compiler, NUMBA_DISABLE_JIT=1"
+        )
+
+
+def _closed(made: Any) -> Any:
+    if isinstance(made, CPUDispatcher):  # under NUMBA_DISABLE_JIT=1 it is the function itself
+        made.__class__ = _Closed
+    return made
