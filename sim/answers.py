@@ -11,7 +11,7 @@ from lobgym.sim.records import ERR_LOG_FULL, ERR_RESPONSES_FULL, FILL, LOG_FULL,
 from lobgym.sim.rng import mix64
 from lobgym.sim.world import World, lane_at, log_at, order_at, response_at
 
-__all__ = ["answer", "answer_order", "give_answer", "write_log"]
+__all__ = ["answer", "answer_order", "give_answer", "send", "write_log"]
 
 # Odd constants that spread an answer's fields over 64 bits before they are mixed into the digest.
 _K1 = np.uint64(0x9E3779B97F4A7C15)
@@ -57,25 +57,22 @@ def write_log(
 
 
 @njit_leaf
-def give_answer(
-    w: World, i: int, slot: int, side: int, kind: int, exch_ns: int, tick: int, qty: int, cash: int, fee: int,
+def send(
+    w: World, i: int, slot: int, side: int, kind: int, due_ns: int, tick: int, qty: int, cash: int, fee: int,
     maker: int, reason: int,
-) -> None:  # fmt: skip
-    """Send a lane an answer of the exchange: into its response queue, its digest, and the log."""
+) -> int:  # fmt: skip
+    """Put what a lane will learn into its queue; returns when it will, `due_ns` or later: none overtakes another.
+
+    A full queue is an error of the lane, and -1.
+    """
     lane = lane_at(w, i)
-    order = order_at(w, i, max(slot, 0))
-    order_id = order["id"] if slot >= 0 else 0
     size = w["max_responses"]
     count = lane["response_count"]
     if count >= size:
         lane["error"] = ERR_RESPONSES_FULL
-        return
-    due = exch_ns + lane["response_ns"]
-    if w["latency"] != MODEL_NONE:
-        due += modelled_response(w, lane["seed"], lane["answers_given"], exch_ns)
-    due = max(due, lane["response_due"])
+        return -1
+    due = max(due_ns, lane["response_due"])
     lane["response_due"] = due
-    lane["answers_given"] += 1
     place = lane["response_head"] + count
     if place >= size:
         place -= size
@@ -91,9 +88,28 @@ def give_answer(
     sent["maker"] = maker
     sent["reason"] = reason
     sent["request"] = 0
-    sent["leaves"] = order["leaves"] if slot >= 0 else 0
+    sent["leaves"] = order_at(w, i, slot)["leaves"] if slot >= 0 else 0
     lane["response_count"] = count + 1
+    return int(due)
 
+
+@njit_leaf
+def give_answer(
+    w: World, i: int, slot: int, side: int, kind: int, exch_ns: int, tick: int, qty: int, cash: int, fee: int,
+    maker: int, reason: int,
+) -> None:  # fmt: skip
+    """Send a lane an answer of the exchange: into its response queue, its digest, and the log."""
+    lane = lane_at(w, i)
+    due = exch_ns + lane["response_ns"]
+    if w["latency"] != MODEL_NONE:
+        due += modelled_response(w, lane["seed"], lane["answers_given"], exch_ns)
+    due = send(w, i, slot, side, kind, due, tick, qty, cash, fee, maker, reason)
+    if due < 0:
+        return
+    lane["answers_given"] += 1
+
+    order = order_at(w, i, max(slot, 0))
+    order_id = order["id"] if slot >= 0 else 0
     word = _spread(kind * 256 + reason * 2 + maker, _K1) + _spread(order_id, _K2) + _spread(exch_ns, _K3)
     word += _spread(due, _K4) ^ (_spread(tick, _K5) + _spread(qty, _K6) + _spread(cash, _K7) + _spread(fee, _K1))
     lane["digest"] = mix64(lane["digest"] ^ word)

@@ -24,9 +24,9 @@ from lobgym.sim.book import IMPLIED
 from lobgym.sim.effective import clear, correct, depth_level, empty, end_depth, end_message, end_snapshot
 from lobgym.sim.jit import njit_leaf, njit_lean
 from lobgym.sim.records import BBO, CLEAR, DEPTH, LAST, SNAPSHOT, TRADE
-from lobgym.sim.rows import end_rows, write_print
+from lobgym.sim.rows import end_rows, take_event, widen_epoch, write_print
 from lobgym.sim.tables import Compiled, compile_events
-from lobgym.sim.work import Work, epoch_at, event_at, level_at, level_of_event, order_of
+from lobgym.sim.work import Work, event_at, level_at, level_of_event
 
 __all__ = ["compile_effective"]
 
@@ -66,9 +66,7 @@ def _apply(w: Work, event: Work, kind: int, level: int) -> None:
         clear(w)
     elif kind == SNAPSHOT:
         depth_level(w, level, event["qty_lots"], event["seq"])
-        epoch = epoch_at(w, w["epoch_count"] - 1)
-        epoch["low"] = min(epoch["low"], event["price_ticks"])
-        epoch["high"] = max(epoch["high"], event["price_ticks"])
+        widen_epoch(w, event["price_ticks"])
 
 
 @njit_lean
@@ -78,11 +76,9 @@ def _run(w: Work) -> None:
         if w["row_count"] > w["rows_max"]:
             w["next_event"] = place
             return
-        number = order_of(w, place) if w["arrival"] else place
+        number = take_event(w, place)
         event = event_at(w, number)
         kind = event["kind"]
-        w["now_ns"] = event["local_ns"] if w["arrival"] else event["exch_ns"]
-        w["twin_ns"] = event["local_ns"]
         w["exch_ns"] = event["exch_ns"]
         w["place"] = place
         _apply(w, event, kind, level_of_event(w, number))

@@ -31,21 +31,19 @@ from lobgym.sim.book import (
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.market import Market
 from lobgym.sim.records import CLEAR, DEPTH, SNAPSHOT, TRADE
-from lobgym.sim.rows import append, begin_epoch, begin_row, end_rows, write_print
+from lobgym.sim.rows import append, begin_epoch, begin_row, end_rows, take_event, widen_epoch, write_print
 from lobgym.sim.tables import compile_events
 from lobgym.sim.tape import Tape
 from lobgym.sim.work import (
     Work,
     ask_at,
     bid_at,
-    epoch_at,
     event_at,
     first_above,
     flip_if,
     last_below,
     level_at,
     level_of_event,
-    order_of,
     tick_of,
 )
 
@@ -182,17 +180,13 @@ def _run(w: Work) -> None:
         if w["row_count"] > w["rows_max"]:
             w["next_event"] = place
             return
-        number = order_of(w, place) if w["arrival"] else place
+        number = take_event(w, place)
         event = event_at(w, number)
         kind = event["kind"]
-        w["now_ns"] = event["local_ns"] if w["arrival"] else event["exch_ns"]
-        w["twin_ns"] = event["local_ns"]
         if kind == DEPTH or kind == SNAPSHOT:
             _level_row(w, event["qty_lots"], level_of_event(w, number))
             if kind == SNAPSHOT:
-                epoch = epoch_at(w, w["epoch_count"] - 1)
-                epoch["low"] = min(epoch["low"], event["price_ticks"])
-                epoch["high"] = max(epoch["high"], event["price_ticks"])
+                widen_epoch(w, event["price_ticks"])
         elif kind == TRADE:
             write_print(w, event, MESSAGE_END)
         elif kind == CLEAR:

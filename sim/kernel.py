@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.answers import write_log
+from lobgym.sim.answers import send, write_log
 from lobgym.sim.arrival import cancel_arrives, submit_arrives
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.calls import (
@@ -28,13 +28,14 @@ from lobgym.sim.calls import (
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.latency import MODEL_NONE, feed_jitter, modelled_entry
 from lobgym.sim.money import MONEY_MAX
+from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.records import (
     ACK,
     CANCEL_REJECTED,
     CANCELLED,
     DONE,
+    ERR_LEDGER,
     ERR_REQUESTS_FULL,
-    ERR_RESPONSES_FULL,
     FILL,
     FREE,
     FUNDED,
@@ -127,27 +128,10 @@ def _lose(w: World, i: int, slot: int, kind: int, after_ns: int) -> None:
     """A request that never reaches the exchange; its sender learns so after `after_ns`."""
     lane = lane_at(w, i)
     order = order_at(w, i, slot)
-    size = w["max_responses"]
-    if lane["response_count"] >= size:
-        lane["error"] = ERR_RESPONSES_FULL
-        return
-    due = max(lane["t_ns"] + after_ns, lane["response_due"])
-    lane["response_due"] = due
     lost = REJECTED if kind == REQ_SUBMIT else (CANCEL_REJECTED if kind == REQ_CANCEL else MODIFY_REJECTED)
-    sent = response_at(w, i, (lane["response_head"] + lane["response_count"]) % size)
-    sent["due_ns"] = due
-    sent["tick"] = 0
-    sent["qty"] = 0
-    sent["cash"] = 0
-    sent["fee"] = 0
-    sent["slot"] = slot
-    sent["kind"] = lost
-    sent["side"] = order["side"]
-    sent["maker"] = 0
-    sent["reason"] = LOST
-    sent["request"] = 0
-    sent["leaves"] = order["leaves"]
-    lane["response_count"] += 1
+    due = send(w, i, slot, order["side"], lost, lane["t_ns"] + after_ns, 0, 0, 0, 0, 0, LOST)
+    if due < 0:
+        return
     if kind == REQ_SUBMIT:
         order["state"] = DONE
         lane["rejects"] += 1
@@ -213,8 +197,14 @@ def _slot(w: World, i: int) -> int:
 
 @entry("submit")
 def submit(w: World, i: int, side: int, tick: int, qty: int, tif: int, reduce_only: int) -> int:
-    """Send an order now; return its id, or 0 if every order slot is in use. No risk check here."""
+    """Send an order now; return its id, or 0 if every order slot is in use. No risk check here.
+
+    Fewer than LOTS_MAX lots, so that no sum over orders leaves 64 bits; else an error of the lane, and 0.
+    """
     lane = lane_at(w, i)
+    if not 1 <= qty < LOTS_MAX:
+        lane["error"] = ERR_LEDGER
+        return 0
     slot = _slot(w, i)
     if slot < 0:
         return 0
@@ -256,7 +246,13 @@ def cancel(w: World, i: int, slot: int) -> int:
 
 @entry("modify")
 def modify(w: World, i: int, slot: int, tick: int, qty: int) -> int:
-    """Ask for an order to stand at `tick` with `qty` lots in total. For one known to be done it sends nothing."""
+    """Ask for an order to stand at `tick` with `qty` lots in total, bounded as in `submit`.
+
+    For one known to be done it sends nothing.
+    """
+    if not 1 <= qty < LOTS_MAX:
+        lane_at(w, i)["error"] = ERR_LEDGER
+        return 0
     order = order_at(w, i, slot)
     if order["view_state"] == DONE or order["view_state"] == FREE:
         return 0

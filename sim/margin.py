@@ -14,7 +14,7 @@ from lobgym.sim.calls import call_others_spare
 from lobgym.sim.jit import njit_inline, njit_inner, njit_lean
 from lobgym.sim.memory import column
 from lobgym.sim.mids import last_quoted_mid2
-from lobgym.sim.money import OVERFLOW, mark_of_mid, notional_at_mark, value_at_mark
+from lobgym.sim.money import OVERFLOW, is_money, mark_of_mid, notional_at_mark, value_at_mark
 from lobgym.sim.records import BUY, ERR_LEDGER
 from lobgym.sim.timeline import mark_at
 from lobgym.sim.world import WORLD_DTYPE, World, econ_of, exch_of, lane_at
@@ -126,5 +126,8 @@ def lacks_margin(
     reach = reach_after(w, i, added if side == BUY else 0, 0 if side == BUY else added)
     equity = equity_at(w, i, mark)
     if w["peer_count"] > 0:
+        if not is_money(equity):
+            lane["error"] = ERR_LEDGER
+            return True
         equity += call_others_spare(w, i, ns)
     return bool(initial_margin(w, notional_at_mark(econ_of(w), reach, mark)) > equity)

@@ -11,7 +11,7 @@ import msgspec
 
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.latency import latency_from_json
-from lobgym.sim.queue import QUEUE_MODELS
+from lobgym.sim.queue import LOTS_MAX, QUEUE_MODELS
 
 __all__ = ["PROFILES", "SELF_TRADE_MODES", "SimParams"]
 
@@ -22,6 +22,7 @@ _LATENCY_NS_MAX: Final = 60_000_000_000
 _JITTER_NS_MAX: Final = 1_000_000_000  # of a delay that is drawn each second
 _FEE_PPB_MAX: Final = 100_000_000  # 10%
 _TABLE_MAX: Final = 1 << 16
+assert _TABLE_MAX * LOTS_MAX <= 1 << 58  # all that rests and a position (`book_trade`) together fit 64 bits
 _MONEY_MAX: Final = 1 << 61
 _PPM: Final = 1_000_000
 

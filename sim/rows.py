@@ -22,11 +22,13 @@ from lobgym.sim.work import (
     WORD_BITS,
     Work,
     epoch_at,
+    event_at,
     highest_bit,
     ladder_count_at,
     ladder_level_at,
     ladder_qty_at,
     level_at,
+    order_of,
     print_at,
     row_at,
     stamp_at,
@@ -34,7 +36,17 @@ from lobgym.sim.work import (
     word_at,
 )
 
-__all__ = ["append", "begin_epoch", "begin_row", "end_rows", "write_print"]
+__all__ = ["append", "begin_epoch", "begin_row", "end_rows", "take_event", "widen_epoch", "write_print"]
+
+
+@njit_leaf
+def take_event(w: Work, place: int) -> int:
+    """The number of the event that comes `place`-th in the order compiled; rows bear its stamps from here on."""
+    number = order_of(w, place) if w["arrival"] else place
+    event = event_at(w, number)
+    w["now_ns"] = event["local_ns"] if w["arrival"] else event["exch_ns"]
+    w["twin_ns"] = event["local_ns"]
+    return int(number)
 
 
 @njit_leaf
@@ -82,6 +94,14 @@ def begin_epoch(w: Work, flags: int) -> None:
     epoch["high"] = -NO_ASK
     w["epoch_count"] += 1
     append(w, flags << FLAGS_SHIFT | ROW_CLEAR, -1)
+
+
+@njit_leaf
+def widen_epoch(w: Work, tick: int) -> None:
+    """The snapshot of the current epoch covers a price."""
+    epoch = epoch_at(w, w["epoch_count"] - 1)
+    epoch["low"] = min(epoch["low"], tick)
+    epoch["high"] = max(epoch["high"], tick)
 
 
 @njit_leaf

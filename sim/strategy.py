@@ -32,8 +32,8 @@ All that is asked of a book takes a book and a cursor: `best_bid`, `best_ask` (N
 that without allocating: it takes int64[2, LADDER_SCRATCH] besides.
 
 Three rules. Only what starts with `view_`, and the book up to the local cursor, is what a trader could know then.
-Nothing checks a lane, a slot or an order's numbers: the checks are `Session`'s. And a lane that runs out of room stops,
-with its "error" set: `Session.check()` raises it.
+Nothing checks a lane, a slot, a side or a price: the checks are `Session`'s. And a lane that runs out of room, or sends
+an order of no lots or of 2^42 and more, stops with its "error" set: `Session.check()` raises it.
 """
 
 from __future__ import annotations
