@@ -32,8 +32,7 @@ from lobgym.sim.view import (
 from tests.recordings import BINANCE
 from tests.sim.reference import RefBook, messages_of
 
-# How many lines of each recording are imported: seconds to a minute of market.
-LINES = {name: 1500 for name in BINANCE}
+LINES = 1500  # of a recording that are imported: seconds to a minute of market
 
 Message = tuple[int, int, Sequence[tuple[int, int, int, int, int]]]  # exch_ns, local_ns, (kind, side, tick, qty, seq)
 
@@ -49,13 +48,13 @@ def tape_of(messages: Iterable[Message], instrument: Instrument = SYNTH) -> Tape
 
 
 @cache
-def recording(name: str, folder: Path, scratch: Path) -> Tape:
-    """The beginning of a recording as a tape: the first LINES lines after its snapshot joined."""
-    cut = scratch / f"{name}.gz"
+def recording(name: str, folder: Path, scratch: Path, count: int = LINES) -> Tape:
+    """The beginning of a recording as a tape: its first `count` lines."""
+    cut = scratch / f"{name}-{count}.gz"
     lines: list[bytes] = []
     for path in BINANCE[name].paths(folder):
         with gzip.open(path, "rb") as file:
-            lines += islice(file, LINES[name] - len(lines))
+            lines += islice(file, count - len(lines))
     with gzip.open(cut, "wb", compresslevel=1) as file:
         file.writelines(lines)
     return import_binance(cut)
