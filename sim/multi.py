@@ -118,6 +118,9 @@ class MultiSession:
             Session(market, chosen, traders, log, log_rows)
             for market, chosen in zip(self.markets, self.params, strict=True)
         )
+        # Views of the lanes' records, looked up once.
+        self._clocks = tuple(session.state.lane["t_ns"] for session in self.sessions)
+        self._errors = tuple(session.state.lane["error"] for session in self.sessions)
         self.linked = account == "shared" and any(session.world["margin"] for session in self.sessions)
         if self.linked:
             self._link()
@@ -186,10 +189,9 @@ class MultiSession:
         self._check(np.ones(self.traders, np.bool_))
 
     def _check(self, traders: NDArray[np.bool_]) -> None:
-        for k, session in enumerate(self.sessions):
-            errors = session.state.lane["error"] * traders
-            if errors.any():
-                i = int(errors.argmax())
+        for k, errors in enumerate(self._errors):
+            if errors.any() and errors[traders].any():
+                i = int((errors * traders).argmax())
                 with self._naming(k):
                     raise lane_error(i, int(errors[i]))
 
@@ -262,15 +264,16 @@ class MultiSession:
         moved: NDArray[np.bool_] = np.logical_or.reduce(chosen)
         self._check(moved)
         for k, session in enumerate(self.sessions):
-            clocks = session.state.lane["t_ns"]
+            clocks = self._clocks[k]
             back = (times[k] < clocks) & chosen[k]
             if back.any():
                 i = int(back.argmax())
                 raise TimeReversedError(
                     f"trader {i} is at {clocks[i]} in market {self.names[k]!r} and cannot go back to {times[k][i]}"
                 )
-            if (times[k][chosen[k]] > session.end_ns).any():
-                latest = int(times[k][chosen[k]].max())
+            beyond = (times[k] > session.end_ns) & chosen[k]
+            if beyond.any():
+                latest = int(times[k][beyond].max())
                 raise TapeExhaustedError(f"market {self.names[k]!r} ends at {session.end_ns}, {latest} lies beyond it")
         if self.linked:
             together = (chosen == chosen[0]).all() and ((times == times[0]) | ~chosen).all()
@@ -287,7 +290,10 @@ class MultiSession:
         shape = self.traders, len(self.sessions)
         given = array_of(name, value)
         if given.ndim < 2:
-            return np.broadcast_to(checked(value), shape[::-1])
+            row = checked(value)
+            made = np.empty(shape[::-1], row.dtype)
+            made[:] = row
+            return made
         if given.shape != shape:
             raise SessionError(
                 f"{name} must be one for each of {shape[0]} traders, on each of {shape[1]} markets or "
