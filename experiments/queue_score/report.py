@@ -105,9 +105,7 @@ def _section(name: str, regime: Mapping[str, Any], default: str) -> str:
     for model, css in ((default, "trained"), *_DRAWN):
         if model in regime["models"]:
             lines.append((model, css, regime["models"][model]["survival"]["not_filled_after"]))
-    series = [
-        Series(label, css, [x for x, _ in points], [y for _, y in points], step=True) for label, css, points in lines
-    ]
+    series = [Series(label, css, [x for x, _ in points], [y for _, y in points]) for label, css, points in lines]
     legend = "".join(
         f'<span class="{css}"><i></i><span class="key">{escape(one)}</span></span>' for one, css, _ in lines
     )

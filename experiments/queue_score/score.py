@@ -23,7 +23,17 @@ RESAMPLES: Final = 1_000
 GRACE_NS: Final = 1_000_000_000  # one sweep's messages come within tens of milliseconds, in no order that matters
 _FLOOR_S: Final = 0.001  # below the feed's clock
 _LEVEL: Final = 0.95
-_TIMES_S: Final = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
+_TIMES_S: Final = (
+    0.1,
+    0.3,
+    1.0,
+    3.0,
+    10.0,
+    20.0,
+    30.0,
+    45.0,
+    *(60.0 * m for m in (1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60)),
+)
 
 
 def score(
