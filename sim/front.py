@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from lobgym.sim.book import RESET, row_flags, row_qty
+from lobgym.sim.book import RESET, ROW_LEVEL, row_flags, row_kind, row_qty
 from lobgym.sim.calls import call_sync_front, entry
 from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.queue import FRONT_BITS, after_depth
-from lobgym.sim.records import BUY, LIVE, QUEUE_SYNCED, QUEUE_UNSEEN
+from lobgym.sim.records import BUY, LIVE, QUEUE_FRONT, QUEUE_SYNCED, QUEUE_UNSEEN
 from lobgym.sim.view import (
     best_ask_level,
     best_bid_level,
     fetch_row,
     find_level_near,
+    row_key,
     row_word,
     touch_at,
     touch_row,
@@ -32,6 +33,8 @@ __all__ = ["mark_rivals", "next_at_price", "sync_front"]
 
 LAST_RANK: Final = 1 << 62
 _AHEAD: Final = 8  # touches
+_NEAR_ROWS: Final = 512  # rows that a front is brought forward over by reading them all
+_BACK_ROWS: Final = 128  # rows in which the level's last touch is looked for
 
 
 @njit_inner
@@ -71,25 +74,66 @@ def _locate(w: World, i: int, slot: int) -> None:
 
 
 @njit_leaf
-def _touch(w: World, i: int, slot: int, at: int, floor: int) -> int:
-    """Apply one touch of its level to an order, not moving it before `floor`; returns where it stands."""
+def _changed(w: World, i: int, slot: int, prev: int, word: int, floor: int) -> int:
+    """Its level went from `prev` lots to what a row says: an order's front, not moved before `floor`."""
     order = order_at(w, i, slot)
-    lane = lane_at(w, i)
-    book = exch_of(w)
-    word = row_word(book, touch_row(book, at))
     if (row_flags(word) & RESET) == 0:
-        prev = 0
-        if at > touch_start(book, order["level"]):
-            prev = touched_qty(book, at - 1)
+        lane = lane_at(w, i)
         moved = after_depth(
             order["front"], prev, row_qty(word), order["printed"], lane["queue_model"], lane["queue_power"],
             w["lot_units"],
         )  # fmt: skip
         order["front"] = max(floor, moved)
     order["printed"] = 0
-    order["touch"] = at + 1
     front: int = order["front"]
     return front
+
+
+@njit_leaf
+def _touch(w: World, i: int, slot: int, at: int, floor: int) -> int:
+    """Apply one touch of its level to an order, not moving it before `floor`; returns where it stands."""
+    order = order_at(w, i, slot)
+    book = exch_of(w)
+    prev = touched_qty(book, at - 1) if at > touch_start(book, order["level"]) else 0
+    front = _changed(w, i, slot, prev, row_word(book, touch_row(book, at)), floor)
+    order["touch"] = at + 1
+    return front
+
+
+@njit_inner
+def _sync_by_rows(w: World, i: int, slot: int, row: int) -> bool:
+    """Bring a front up to date by reading the rows themselves, if that is little to read; whether it was.
+
+    A level's list of touches is searched in memory that nothing else has brought near. The rows before a cursor are
+    one stretch, and a level near the best was touched not long ago.
+    """
+    order = order_at(w, i, slot)
+    start = order["sync"]
+    if order["queue_state"] == QUEUE_SYNCED or row - start > _NEAR_ROWS:
+        return False
+    book = exch_of(w)
+    near = best_bid_level(book, start) if order["side"] == BUY else best_ask_level(book, start)
+    level = find_level_near(book, order["side"], order["tick"], near)
+    if level < 0:
+        return False
+    before = start - 1
+    first = max(0, start - _BACK_ROWS)
+    while before >= first and not (row_key(book, before) == level and row_kind(row_word(book, before)) == ROW_LEVEL):
+        before -= 1
+    if before < first:
+        return False
+    prev = row_qty(row_word(book, before))
+    if order["queue_state"] == QUEUE_UNSEEN:
+        order["front"] = prev << FRONT_BITS
+        order["queue_state"] = QUEUE_FRONT
+    for at in range(start, row):
+        if row_key(book, at) == level:
+            word = row_word(book, at)
+            if row_kind(word) == ROW_LEVEL:
+                _changed(w, i, slot, prev, word, 0)
+                prev = row_qty(word)
+    order["sync"] = row
+    return True
 
 
 @entry("sync_front")
@@ -98,6 +142,8 @@ def sync_front(w: World, i: int, slot: int, row: int) -> int:
     order = order_at(w, i, slot)
     if order["shared"]:
         _sync_shared(w, i, order["side"], order["tick"], row)
+        return 0
+    if _sync_by_rows(w, i, slot, row):
         return 0
     _locate(w, i, slot)
     level = order["level"]
