@@ -7,7 +7,7 @@ addresses into each world.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from lobgym.sim.jit import njit_lean
@@ -58,9 +58,9 @@ def _entry_of(name: str, compat: bool) -> Entry:
     return _COMPAT[name] if compat and name in _COMPAT else _REGISTERED[name]
 
 
-def entry_addresses(compat: bool) -> dict[str, int]:
-    """Address by entry; compiles what is not compiled yet."""
-    return {name: _entry_of(name, compat).address for name in ENTRIES}
+def entry_addresses(compat: bool, names: Iterable[str] = tuple(ENTRIES)) -> dict[str, int]:
+    """Address by entry, of those named; compiles what is not compiled yet."""
+    return {name: _entry_of(name, compat).address for name in names}
 
 
 def _call(name: str) -> Any:

@@ -5,6 +5,7 @@ Only `lobgym.sim.kernel` and what it calls write it. Copying the arrays is a sna
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,7 @@ from lobgym.sim.queue import QUEUE_MODELS
 from lobgym.sim.records import LANE_DTYPE, LOG_DTYPE, ORDER_DTYPE, REQUEST_DTYPE, RESPONSE_DTYPE, SPENT_DTYPE
 from lobgym.sim.tiers import margin_rows
 from lobgym.sim.timeline import bind_timeline
-from lobgym.sim.world import WORLD_DTYPE
+from lobgym.sim.world import ENTRIES, WORLD_DTYPE
 
 if TYPE_CHECKING:
     from lobgym.sim.market import Market
@@ -96,9 +97,10 @@ def lane_defaults(count: int, instrument: Instrument, params: SimParams) -> NDAr
 
 
 def bind_lanes(
-    instrument: Instrument, params: SimParams, lanes: Lanes, defaults: NDArray[np.void], log_level: int
-) -> tuple[NDArray[Any], tuple[Any, ...]]:
-    """A world of lanes that trade an instrument by some rules, without a market yet.
+    instrument: Instrument, params: SimParams, lanes: Lanes, defaults: NDArray[np.void], log_level: int,
+    entries: Iterable[str] = tuple(ENTRIES),
+) -> tuple[NDArray[Any], tuple[Any, ...]]:  # fmt: skip
+    """A world of lanes that trade an instrument by some rules, without a market yet; only `entries` can be called.
 
     Returns:
         WORLD_DTYPE[1], and everything that must live as long as it does.
@@ -147,7 +149,7 @@ def bind_lanes(
     world = np.zeros(1, WORLD_DTYPE)
     for name, value in values.items():
         world[name] = value
-    for name, address in entry_addresses(PROFILES[params.profile] != 0).items():
+    for name, address in entry_addresses(PROFILES[params.profile] != 0, entries).items():
         world[f"fn_{name}"] = address
     return world, (lanes, defaults, entry, response, fee_tiers, margin_tiers)
 

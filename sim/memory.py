@@ -303,6 +303,7 @@ def caller(header: Dtype, field: str, arity: int, entry: Callable[[Any], Entry])
 
 # An intrinsic needs a parameter for each argument of the call that it becomes.
 _BY_ARITY: dict[int, Callable[[Any], Any]] = {
+    0: lambda typed: lambda typing, h: typed(h),
     2: lambda typed: lambda typing, h, a, b: typed(h),
     3: lambda typed: lambda typing, h, a, b, c: typed(h),
     4: lambda typed: lambda typing, h, a, b, c, d: typed(h),

@@ -49,7 +49,7 @@ from lobgym.sim.records import (
 from lobgym.sim.view import BookView, best_ask, best_bid
 from lobgym.sim.world import World
 
-__all__ = ["LOG_LEVELS", "Account", "Session", "Snapshot", "WorldArray", "raise_lane_error"]
+__all__ = ["LOG_LEVELS", "Account", "Session", "Snapshot", "WorldArray", "fills_of", "raise_lane_error"]
 
 LOG_LEVELS: Final = {"off": LOG_OFF, "fills": LOG_FILLS, "full": LOG_FULL}
 
@@ -378,12 +378,7 @@ class Session:
 
     def drain_fills(self) -> NDArray[np.void]:
         """FILL_DTYPE[k]: the logged fills in order of matching; the log is empty afterwards, whatever it held."""
-        rows = self.drain_log()
-        rows = rows[rows["kind"] == FILL]
-        fills = np.zeros(len(rows), FILL_DTYPE)
-        for name in FILL_DTYPE.names or ():
-            fills[name] = rows["ns" if name == "exch_ns" else name]
-        return fills
+        return fills_of(self.drain_log())
 
     def digest(self, lane: int = 0) -> str:
         """16 hex digits over every answer the exchange gave this lane since its reset, and its account."""
@@ -468,6 +463,15 @@ class WorldArray(np.ndarray[Any, np.dtype[np.void]]):
     """A world's array: whoever holds it, or its record, holds what its addresses point to."""
 
     kept: tuple[Any, ...]
+
+
+def fills_of(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """FILL_DTYPE[k]: the fills among rows of an event log."""
+    rows = rows[rows["kind"] == FILL]
+    fills = np.zeros(len(rows), FILL_DTYPE)
+    for name in FILL_DTYPE.names or ():
+        fills[name] = rows["ns" if name == "exch_ns" else name]
+    return fills
 
 
 def _id_of(order_id: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lobgym.sim.exchange.exchange import RECORDS, START_NS, Exchange, Flow
+from lobgym.sim.exchange.exchange import RECORDS, START_NS, Exchange, ExchangeSnapshot, Flow
 from lobgym.sim.exchange.state import FeedLatency
 
-__all__ = ["RECORDS", "START_NS", "Exchange", "FeedLatency", "Flow"]
+__all__ = ["RECORDS", "START_NS", "Exchange", "ExchangeSnapshot", "FeedLatency", "Flow"]

@@ -6,7 +6,6 @@ from typing import Final
 
 from lobgym.sim.answers import answer_order
 from lobgym.sim.exchange.arrival import leave
-from lobgym.sim.exchange.auction import uncross
 from lobgym.sim.exchange.board import (
     AUCTION,
     DO_FEED,
@@ -23,13 +22,14 @@ from lobgym.sim.exchange.board import (
     stream_at,
     world_of,
 )
-from lobgym.sim.exchange.feed import say, say_depth, say_snapshot
+from lobgym.sim.exchange.calls import call_cross, call_say_depth, call_say_snapshot, call_uncross, entry
+from lobgym.sim.exchange.feed import say, settle_feed
 from lobgym.sim.exchange.flows import FOREVER
-from lobgym.sim.exchange.trading import VENUE, cross
+from lobgym.sim.exchange.trading import VENUE
 from lobgym.sim.jit import njit_inner
 from lobgym.sim.margin import equity_at, maintenance_margin
 from lobgym.sim.memory import table
-from lobgym.sim.money import notional_at_mark
+from lobgym.sim.money import mul_div_floor, notional_at_mark
 from lobgym.sim.records import BUY, CANCELLED, FUNDING, INDEX, LIQUIDATED, LIVE, MARK, SELL, STATUS, TRADE
 from lobgym.sim.settlement import fund
 from lobgym.sim.timeline import STAMPED_DTYPE
@@ -43,6 +43,7 @@ _STREAMS: Final = 4
 _INTEREST: Final = 100_000_000
 _DAMPER: Final = 500_000_000
 _RATE_MAX: Final = 7_500_000_000
+_ONE: Final = 1_000_000_000_000
 
 _SMOOTHING: Final = 16  # mark prices over which the basis is smoothed
 
@@ -67,22 +68,28 @@ def agenda_due(x: Board) -> int:
     return int(due)
 
 
-@njit_inner
-def do_agenda(x: Board) -> None:
-    """Everything that is due at `now_ns`: first what is scheduled, then mark and funding, depth at last."""
+@entry("agenda")
+def do_agenda(x: Board) -> int:
+    """Everything that is due at `now_ns`: what is scheduled, mark price, funding, margin, depth at last."""
     ns = x["now_ns"]
+    marked = False
     while x["schedule_next"] < x["schedule_count"] and schedule_at(x, x["schedule_next"])["ns"] <= ns:
         _do(x, x["schedule_next"])
         x["schedule_next"] += 1
     if x["mark_due"] <= ns:
         x["mark_due"] = ns + x["mark_every_ns"]
-        _mark(x)
+        marked = _mark(x)
     if x["funding_due"] <= ns:
         _settle_funding(x)
+    if marked and world_of(x)["margin"]:
+        for lane in range(x["members"]):
+            _check_margin(x, lane)
+    settle_feed(x)
     if x["depth_due"] <= ns:
         x["depth_due"] = ns + x["depth_every_ns"]
         if x["phase"] != AUCTION and x["dirty_bids"] + x["dirty_asks"] > 0:
-            say_depth(x)
+            call_say_depth(x)
+    return 0
 
 
 # -- scheduled ---------------------------------------------------------------------------------------------------------
@@ -96,8 +103,8 @@ def _do(x: Board, k: int) -> None:
         _enter_phase(x, task["a"])
     elif what == DO_FEED:
         x["feed_off"] = task["a"]
-        if task["a"] == 0:
-            say_snapshot(x)
+        if task["a"] == 0 and x["phase"] != AUCTION:
+            call_say_snapshot(x)
     elif what == DO_PRINT:
         lots = task["b"]
         side = BUY if lots > 0 else SELL
@@ -118,13 +125,13 @@ def _enter_phase(x: Board, phase: int) -> None:
         return
     x["phase"] = phase
     if before == AUCTION:
-        uncross(x)
+        call_uncross(x)
     if before == OPEN:
         say(x, STREAM_VENUE, STATUS, 0, 0, 1, 0, 1, 1)
     elif phase == OPEN:
         say(x, STREAM_VENUE, STATUS, 0, 0, 0, 0, 1, 1)
     if before == AUCTION:
-        say_snapshot(x)
+        call_say_snapshot(x)
 
 
 # -- mark prices, margin, funding --------------------------------------------------------------------------------------
@@ -132,33 +139,34 @@ def _enter_phase(x: Board, phase: int) -> None:
 
 @njit_inner
 def _mid_1e8(x: Board) -> int:
-    if x["best_bid"] == NONE or x["best_ask"] == NONE:
+    if x["best_bid"] == NONE or x["best_ask"] == NONE or x["best_bid"] >= x["best_ask"]:
         return 0
     return int((2 * x["base_tick"] + x["best_bid"] + x["best_ask"]) * x["mark_factor"])
 
 
 @njit_inner
-def _mark(x: Board) -> None:
-    """Publish mark and index: the index is what the flow says, else the mid; the mark adds the smoothed basis."""
+def _mark(x: Board) -> bool:
+    """Publish mark and index: the index is what the flow says, else the mid; the mark adds the smoothed basis.
+
+    Whether there was one: without either there is no mark price.
+    """
     mid = _mid_1e8(x)
     index = int(x["index_1e8"])
     if index == 0:
         index = mid
-    if index == 0:
-        return
+    if index <= 0:
+        return False
     if mid > 0:
         x["basis_1e8"] += (mid - index - x["basis_1e8"]) // _SMOOTHING
-        x["premium_sum"] += (mid - index) * 10_000 // (index // 100_000_000 + 1)
+        x["premium_sum"] += max(-_ONE, min(_ONE, mul_div_floor(mid - index, _ONE, index)))
         x["premium_count"] += 1
-    set_mark(x, index + x["basis_1e8"])
+    set_mark(x, max(1, index + x["basis_1e8"]))
     say(x, STREAM_VENUE, MARK, 0, 0, x["mark_1e8"], 0, 1, 0)
     say(x, STREAM_VENUE, INDEX, 0, 0, index, 0, 0, 1)
     if x["funding_due"] != FOREVER:
         _rate(x)
         say(x, STREAM_VENUE, FUNDING, 0, 0, x["rate_1e12"], x["funding_due"] // _NS_PER_MS, 1, 1)
-    if world_of(x)["margin"]:
-        for lane in range(x["members"]):
-            _check_margin(x, lane)
+    return True
 
 
 @njit_inner
@@ -200,6 +208,6 @@ def _check_margin(x: Board, lane: int) -> None:
         answer_order(w, lane, first, CANCELLED, x["now_ns"], LIQUIDATED)
     if x["phase"] == OPEN:
         side = SELL if made["position"] > 0 else BUY
-        cross(x, lane, VENUE, side, 0 if side == SELL else x["width"], abs(made["position"]))
+        call_cross(x, lane, VENUE, side, 0 if side == SELL else x["width"], abs(made["position"]))
     if made["position"] == 0:
         made["deficit"] = max(made["deficit"], -equity_at(w, lane, 0))

@@ -20,8 +20,9 @@ from lobgym.sim.exchange.board import (
     world_of,
 )
 from lobgym.sim.exchange.book import drop, reduce, rest
+from lobgym.sim.exchange.calls import call_cross, entry
 from lobgym.sim.exchange.feed import settle_feed
-from lobgym.sim.exchange.trading import cross, takeable
+from lobgym.sim.exchange.trading import takeable
 from lobgym.sim.jit import njit_inner
 from lobgym.sim.margin import lacks_margin
 from lobgym.sim.records import (
@@ -138,7 +139,7 @@ def _enter(x: Board, lane: int, slot: int, fresh: bool) -> None:
         _refuse(w, lane, slot, EXPIRED, ns, CANNOT_FILL)
         return
     if reaches:
-        cross(x, lane, slot, side, limit, order["leaves"])
+        call_cross(x, lane, slot, side, limit, order["leaves"])
         if order["state"] == DONE:
             return
     if not rests:
@@ -236,8 +237,8 @@ def _cancel_arrives(x: Board, lane: int, slot: int) -> None:
         answer_order(w, lane, slot, CANCEL_REJECTED, x["now_ns"], ALREADY_DONE)
 
 
-@njit_inner
-def arrives(x: Board, lane: int, slot: int, kind: int, tick: int, qty: int) -> None:
+@entry("arrives")
+def arrives(x: Board, lane: int, slot: int, kind: int, tick: int, qty: int) -> int:
     """One request of a member."""
     x["messages"] += 1
     if kind == REQ_SUBMIT:
@@ -247,3 +248,4 @@ def arrives(x: Board, lane: int, slot: int, kind: int, tick: int, qty: int) -> N
     else:
         _modify_arrives(x, lane, slot, tick, qty)
     settle_feed(x)
+    return 0

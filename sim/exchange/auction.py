@@ -3,7 +3,7 @@
 Of the prices with the largest volume, those that leave the smallest surplus; of these the nearest to the last trade,
 or, where there was none, the middle one. Orders trade by price, then time; both sides pay the maker's fee, for both
 rested. A member's orders that would meet each other do not trade: the younger one ends, unless self-trade prevention is
-off.
+off. Where orders that ended so left others crossing, those trade in a further round, at a price of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 from lobgym.sim.answers import answer_order
 from lobgym.sim.exchange.board import FLOW, NONE, Board, level_at, node_at, tick_of, world_of
 from lobgym.sim.exchange.book import drop, reduce
+from lobgym.sim.exchange.calls import entry
 from lobgym.sim.exchange.feed import say_print
-from lobgym.sim.exchange.trading import reducible
+from lobgym.sim.exchange.trading import count_trade, reducible
 from lobgym.sim.jit import njit_inner
 from lobgym.sim.money import cash_of
 from lobgym.sim.records import BUY, CANCELLED, DONE, EXPIRED, REDUCE_ONLY, SELF_TRADE, SELL
@@ -52,7 +53,15 @@ def clearing_price(x: Board) -> tuple[int, int]:
                 nearest = at
                 surplus = demand - supply
         demand -= level_at(x, BUY, at)["qty"]
-    return (first + last) // 2 if x["last_at"] == NONE else nearest, int(surplus)
+    if x["last_at"] != NONE or last == nearest:
+        return nearest, int(surplus)
+    middle = (first + last) // 2
+    surplus = 0
+    for at in range(middle, high + 1):
+        surplus += level_at(x, BUY, at)["qty"]
+    for at in range(low, middle + 1):
+        surplus -= level_at(x, SELL, at)["qty"]
+    return middle, int(surplus)
 
 
 @njit_inner
@@ -66,15 +75,15 @@ def _end(x: Board, node: int, kind: int, reason: int) -> None:
 
 
 @njit_inner
-def _settle(x: Board, node: int, at: int, lots: int) -> None:
-    """One side of an auction's trade."""
+def _settle(x: Board, node: int, at: int, lots: int, of_members: bool) -> None:
+    """One side of an auction's trade; what the flow trades with itself is in no account."""
     w = world_of(x)
     order = node_at(x, node)
     gone = order["qty"] == lots
     if order["lane"] != FLOW:
         fill(w, order["lane"], order["slot"], x["now_ns"], tick_of(x, at), lots, 1)
         gone = gone or order_at(w, order["lane"], order["slot"])["state"] == DONE
-    else:
+    elif of_members:
         x["flow_position"] += order["side"] * lots
         x["flow_cash"] += cash_of(econ_of(w), order["side"], tick_of(x, at), lots)
     if gone:
@@ -91,12 +100,20 @@ def _can_trade(x: Board, node: int) -> int:
     return int(reducible(world_of(x), order["lane"], order["slot"]))
 
 
-@njit_inner
+@entry("uncross")
 def uncross(x: Board) -> int:
-    """Trade all that crosses at the clearing price; the lots traded."""
+    """Trade all that crosses; the lots traded."""
+    total = 0
     at, surplus = clearing_price(x)
-    if at == NONE:
-        return 0
+    while at != NONE:
+        total += _trade_all(x, at, surplus)
+        at, surplus = clearing_price(x)
+    return int(total)
+
+
+@njit_inner
+def _trade_all(x: Board, at: int, surplus: int) -> int:
+    """Trade at a clearing price until no bid and ask that take it are left; the lots traded."""
     w = world_of(x)
     aggressor = BUY if surplus >= 0 else SELL
     total = 0
@@ -114,11 +131,10 @@ def uncross(x: Board) -> int:
             _end(x, bid if node_at(x, bid)["id"] > node_at(x, ask)["id"] else ask, CANCELLED, SELF_TRADE)
             continue
         lots = min(_can_trade(x, bid), _can_trade(x, ask))
-        x["trades"] += 1
-        x["traded_lots"] += lots
-        x["last_at"] = at
+        count_trade(x, aggressor, at, lots)
         say_print(x, aggressor, at, lots)
-        _settle(x, bid, at, lots)
-        _settle(x, ask, at, lots)
+        of_members = owner != FLOW or node_at(x, ask)["lane"] != FLOW
+        _settle(x, bid, at, lots, of_members)
+        _settle(x, ask, at, lots, of_members)
         total += lots
     return int(total)

@@ -20,6 +20,7 @@ from lobgym.sim.world import WORLD_DTYPE
 
 __all__ = [
     "AUCTION",
+    "BOARD_ADDRESSES",
     "BOARD_DTYPE",
     "BOARD_FIELDS",
     "DO_FEED",
@@ -27,6 +28,7 @@ __all__ = [
     "DO_PHASE",
     "DO_PREMIUM",
     "DO_PRINT",
+    "ENTRIES",
     "FLOW",
     "HALTED_PHASE",
     "LADDER_DEPTH",
@@ -133,14 +135,25 @@ STREAM_DTYPE: Final = np.dtype(
 LADDER_DTYPE: Final = np.dtype([("ns", np.int64)])
 RUNG_DTYPE: Final = np.dtype([("tick", np.int64), ("qty", np.int64)])  # tick 0 where there is no such level
 
-_ADDRESSES: Final = (
+# Kernels behind an address (`lobgym.sim.exchange.calls`), by how many integers they take beside the board.
+ENTRIES: Final = {
+    "cross": 5,  # lane, slot, side, limit, qty
+    "arrives": 5,  # lane, slot, kind, tick, qty
+    "uncross": 0,
+    "agenda": 0,
+    "say_best": 0,
+    "say_depth": 0,
+    "say_snapshot": 0,
+}
+BOARD_ADDRESSES: Final = (
     "world", "nodes", "levels", "words", "blocks", "dirty", "rows", "order_rows", "schedule", "streams", "ladders",
     "rungs",
     "flow",  # state of the background flow, whatever it is
     "fn_flow",  # its kernel, see `lobgym.sim.exchange.flows`
+    *(f"fn_{name}" for name in ENTRIES),
 )  # fmt: skip
 BOARD_FIELDS: Final = (
-    *_ADDRESSES,
+    *BOARD_ADDRESSES,
     # sizes
     "width",  # prices that the book has room for
     "word_width",  # words of bits a side
@@ -162,6 +175,8 @@ BOARD_FIELDS: Final = (
     # the book
     "now_ns",
     "phase",
+    "low_used",  # `at` of the lowest and the highest price that ever had an order
+    "high_used",
     "free_node",
     "node_high",  # nodes ever used
     "resting",  # orders that rest
@@ -202,6 +217,7 @@ BOARD_FIELDS: Final = (
     "said_ask",
     "said_ask_qty",
     "last_depth_ns",
+    "order_seen_ns",  # newest receive stamp of the feed of orders
     # account of the background flow
     "flow_position",
     "flow_cash",

@@ -108,6 +108,8 @@ def rest(x: Board, side: int, at: int, qty: int, lane: int, slot: int) -> int:
         node_at(x, level["tail"])["next"] = node
     else:
         level["head"] = node
+        x["low_used"] = min(x["low_used"], at)
+        x["high_used"] = max(x["high_used"], at)
         word = word_at(x, side, at >> 6)
         word["value"] |= _ONE << np.uint64(at & 63)
         block_at(x, side, at >> 12)["value"] |= _ONE << np.uint64((at >> 6) & 63)

@@ -13,7 +13,9 @@ observable follows from the arguments and the requests; `digest` says so in 64 c
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -22,32 +24,53 @@ from numpy.typing import ArrayLike, NDArray
 from lobgym.sim import handle
 from lobgym.sim.account import Account, account_of
 from lobgym.sim.arguments import integers, order_numbers, whole
-from lobgym.sim.errors import CapacityError, ParamsError, SessionError, TimeReversedError, UnknownOrderError
-from lobgym.sim.exchange.board import (
-    LADDER_DEPTH,
-    RECORD_LEVELS,
-    RECORD_OFF,
-    RECORD_ORDERS,
-    SCHEDULE_DTYPE,
-    WORD_BITS,
+from lobgym.sim.errors import (
+    CapacityError,
+    LedgerOverflowError,
+    ParamsError,
+    SessionError,
+    TapeFormatError,
+    TimeReversedError,
+    UnknownOrderError,
 )
-from lobgym.sim.exchange.flows import FOREVER, NO_FLOW, flow_kind
-from lobgym.sim.exchange.loop import EXCHANGE_HANDLE_DTYPE, ROW_RESERVE, enter_members, place_of, run_exchange
-from lobgym.sim.exchange.state import BoardArrays, FeedLatency, bind, new_arrays, new_board
+from lobgym.sim.exchange.board import LADDER_DEPTH, RECORD_LEVELS, RECORD_OFF, RECORD_ORDERS, WORD_BITS
+from lobgym.sim.exchange.flows import FOREVER, NO_FLOW, ROWS_AN_ORDER, flow_kind
+from lobgym.sim.exchange.loop import (
+    EXCHANGE_HANDLE_DTYPE,
+    ROW_RESERVE,
+    enter_members,
+    number_of,
+    place_of,
+    run_exchange,
+)
+from lobgym.sim.exchange.schedule import schedule_table
+from lobgym.sim.exchange.state import (
+    BoardCopy,
+    FeedLatency,
+    begin,
+    copy_board,
+    empty,
+    fits_board,
+    grow,
+    new_arrays,
+    new_board,
+    paste_board,
+)
 from lobgym.sim.importers.order_tape import OrderTape
 from lobgym.sim.instrument import SYNTH, Instrument
 from lobgym.sim.lane_errors import raise_lane_error
 from lobgym.sim.lanes import Lanes, bind_lanes, lane_defaults, new_lanes
 from lobgym.sim.memory import address_of
-from lobgym.sim.money import economics_of
+from lobgym.sim.money import economics_of, fits
 from lobgym.sim.params import SimParams
-from lobgym.sim.records import BUY, FREE, GTC, LOG_DTYPE, SELL
+from lobgym.sim.queue import LOTS_MAX
+from lobgym.sim.records import BUY, FREE, GTC, MARKET, SELL
 from lobgym.sim.rng import stream_key
-from lobgym.sim.session import LOG_LEVELS
+from lobgym.sim.session import LOG_LEVELS, fills_of
 from lobgym.sim.tape import Tape
 from lobgym.sim.timeline import STAMPED_DTYPE
 
-__all__ = ["RECORDS", "START_NS", "Exchange", "Flow"]
+__all__ = ["RECORDS", "START_NS", "Exchange", "ExchangeSnapshot", "Flow"]
 
 START_NS: Final = 1_704_067_200_000_000_000  # 2024-01-01T00:00:00Z
 RECORDS: Final = {
@@ -61,6 +84,21 @@ _MEMBERS_MAX: Final = 1 << 16
 _WIDTH_MAX: Final = 1 << 24
 _FIRST_ROWS: Final = 1 << 17
 _UNIT_SCALE: Final = 100_000_000
+_NS_MAX: Final = (1 << 62) - 1
+_EVERY_MAX: Final = 1 << 50  # nanoseconds between two of anything: thirteen days
+_LOG_ROWS_MAX: Final = 1 << 31
+_ENTRIES: Final = ("submit", "cancel", "modify", "answer")  # what a member's world is called through
+# What may differ from member to member (`Exchange.vary`), and its least and greatest value.
+_VARIED: Final = {
+    "entry_ns": (0, 60_000_000_000),
+    "response_ns": (0, 60_000_000_000),
+    "feed_delay_ns": (0, 60_000_000_000),
+    "maker_fee_ppb": (-100_000_000, 100_000_000),
+    "taker_fee_ppb": (-100_000_000, 100_000_000),
+    "capital": (0, 1 << 59),
+}
+# The same arithmetic as in the kernels, without the way into compiled code, which costs more.
+_fits: Final[Any] = getattr(fits, "py_func", fits)
 
 
 class Flow(Protocol):
@@ -70,8 +108,22 @@ class Flow(Protocol):
     digest: str
 
     def state(self, seed: int, start_ns: int, base_tick: int, width: int, start_tick: int) -> NDArray[Any]:
-        """A fresh state, one structured record, `array[1]`."""
+        """A fresh state, a structured array whose first record the kernel finds at `board["flow"]`.
+
+        Its shape does not depend on the seed, and no address in it leads elsewhere: it is copied with the exchange.
+        """
         ...
+
+
+@dataclass(frozen=True)
+class ExchangeSnapshot:
+    """A copy of an exchange's state. Valid for exchanges made with the same arguments; the seed may differ."""
+
+    digest: str
+    seed: int
+    board: BoardCopy
+    lanes: tuple[NDArray[Any], ...]
+    log_count: int
 
 
 class Exchange:
@@ -93,6 +145,9 @@ class Exchange:
         feed: latency of the recorded feed.
         ladder_room: how many pictures of the best levels members' feeds can reach back for.
         log, log_rows: as for a `Session`.
+
+    Raises ParamsError for an argument that is none of these. Only prices of the range are traded: `start_tick` less
+    half the width, or 1 where that is higher, is the lowest.
     """
 
     def __init__(
@@ -103,11 +158,21 @@ class Exchange:
         schedule: Sequence[tuple[int, int, int, int]] = (), feed: FeedLatency | None = None, ladder_room: int = 4096,
         log: str = "off", log_rows: int = 0,
     ) -> None:  # fmt: skip
+        self._made_with = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        for name, value, kind in (
+            ("instrument", instrument, Instrument), ("params", params or SimParams(), SimParams),
+            ("feed", feed or FeedLatency(), FeedLatency),
+        ):  # fmt: skip
+            if not isinstance(value, kind):
+                raise ParamsError(f"{name} must be of {kind.__name__}, got {type(value).__name__}")
         self.instrument = instrument
         self.params = params or SimParams()
+        self.flow = flow
         self.members = whole("members", members, 0, _MEMBERS_MAX, ParamsError)
         self.seed = whole("seed", seed, 0, (1 << 63) - 1, ParamsError)
         self.log = log
+        self._feed = feed or FeedLatency()
+        log_rows = whole("log_rows", log_rows, 0, _LOG_ROWS_MAX, ParamsError)
         if record not in RECORDS or log not in LOG_LEVELS or (log == "off") != (log_rows == 0):
             raise ParamsError(
                 f"record must be one of {', '.join(RECORDS)}, log one of {', '.join(LOG_LEVELS)}, with log_rows unless "
@@ -115,48 +180,93 @@ class Exchange:
             )
         if self.params.profile != "conservative":
             raise ParamsError(f"an exchange matches real orders; the profile {self.params.profile!r} is the replay's")
-        block = WORD_BITS**2
-        width = whole("width", width, block, _WIDTH_MAX, ParamsError) // block * block
-        half_tick_1e8 = instrument.tick_size * _UNIT_SCALE / 2
-        order_unit = instrument.lot_size * _UNIT_SCALE
-        if half_tick_1e8 != int(half_tick_1e8) or order_unit != int(order_unit):
-            raise ParamsError(f"{instrument.symbol}: half a tick and a lot must be multiples of 1e-8")
-        base_tick = max(1, whole("start_tick", start_tick, 1, 1 << 48, ParamsError) - width // 2)
+        self._start = self._start_values(
+            start_ns, start_tick, width, depth_every_ns, mark_every_ns, funding_every_ns, RECORDS[record]
+        )
+        whole("node_room", node_room, 2, 1 << 28, ParamsError)
+        room = whole("ladder_room", ladder_room, 0, 1 << 24, ParamsError) if self.members else 0
+        self._start["ladder_room"] = room
         self.econ = economics_of(instrument)
         self.state: Lanes = new_lanes(max(1, self.members), self.params, log_rows)
         self._defaults = lane_defaults(max(1, self.members), instrument, self.params)
-        self._world, self._kept = bind_lanes(instrument, self.params, self.state, self._defaults, LOG_LEVELS[log])
-        stamped = np.zeros(1, STAMPED_DTYPE)
-        mark = start_tick * 2 * int(half_tick_1e8)
-        stamped["value"] = mark
-        tasks = np.array(sorted(schedule, key=lambda task: task[0]), SCHEDULE_DTYPE) if schedule else None
-        flow_state = np.zeros(1, np.int64) if flow is None else flow.state(seed, start_ns, base_tick, width, start_tick)
-        kind = NO_FLOW if flow is None else flow.kind
-        recorded = RECORDS[record]
-        self.flow = flow
+        self._world, self._kept = bind_lanes(
+            instrument, self.params, self.state, self._defaults, LOG_LEVELS[log], _ENTRIES
+        )
+        rows = (_FIRST_ROWS if RECORDS[record] & bit else 0 for bit in (RECORD_LEVELS, RECORD_ORDERS))
+        flow_state = self._flow_state(start_tick)
         self._arrays = new_arrays(
-            width, whole("node_room", node_room, 2, 1 << 28, ParamsError),
-            _FIRST_ROWS if recorded & RECORD_LEVELS else 0, _FIRST_ROWS if recorded & RECORD_ORDERS else 0,
-            whole("ladder_room", ladder_room, 0, 1 << 24, ParamsError) if self.members else 0,
-            np.zeros(0, SCHEDULE_DTYPE) if tasks is None else tasks, feed or FeedLatency(), flow_state, stamped,
+            width, node_room, *rows, room, schedule_table(schedule), self._feed, flow_state,
+            np.zeros(1, STAMPED_DTYPE),
         )  # fmt: skip
-        self._board = new_board(self._arrays, self._world, {
-            "fn_flow": flow_kind(kind).address, "flow_kind": kind, "base_tick": base_tick, "members": self.members,
-            "ladder_room": ladder_room if self.members else 0, "record": recorded, "order_unit": int(order_unit),
-            "mark_factor": int(half_tick_1e8), "mark_1e8": mark, "now_ns": start_ns,
-            "depth_every_ns": depth_every_ns, "mark_every_ns": mark_every_ns, "funding_every_ns": funding_every_ns,
-            "depth_due": start_ns + depth_every_ns if depth_every_ns else FOREVER,
-            "mark_due": start_ns if mark_every_ns else FOREVER,
-            "funding_due": start_ns + funding_every_ns if funding_every_ns else FOREVER,
-            "flow_due": start_ns,
-        })  # fmt: skip
-        with np.errstate(over="ignore"):
-            self._board["feed_key"] = stream_key(self.seed, _FEED_STREAM)
+        self._board = new_board(self._arrays, self._world, self._start)
         self._handle_array = np.zeros(1, EXCHANGE_HANDLE_DTYPE)
         self._handle_array["board"] = address_of(self._board)
         self._handle = self._handle_array[0]
         self._lane_handle = handle.make_handle(self._world)
-        enter_members(self._handle, start_ns, np.uint64(self.seed))
+        self._enter()
+
+    def _start_values(
+        self, start_ns: int, start_tick: int, width: int, depth_every_ns: int, mark_every_ns: int,
+        funding_every_ns: int, record: int,
+    ) -> dict[str, int]:  # fmt: skip
+        """What a board begins with."""
+        instrument = self.instrument
+        block = WORD_BITS**2
+        if whole("width", width, block, _WIDTH_MAX, ParamsError) % block:
+            raise ParamsError(f"width must be a multiple of {block}, got {width}")
+        whole("start_ns", start_ns, 0, _NS_MAX, ParamsError)
+        whole("start_tick", start_tick, 1, 1 << 48, ParamsError)
+        every = {"depth": depth_every_ns, "mark": mark_every_ns, "funding": funding_every_ns}
+        for name, value in every.items():
+            whole(f"{name}_every_ns", value, 0, _EVERY_MAX, ParamsError)
+        if funding_every_ns and (instrument.kind == "spot" or not mark_every_ns):
+            raise ParamsError("funding is paid at mark prices, and not on spot: it needs mark_every_ns and a perpetual")
+        half_tick_1e8 = instrument.tick_size * _UNIT_SCALE / 2
+        order_unit = instrument.lot_size * _UNIT_SCALE
+        if half_tick_1e8 != int(half_tick_1e8) or order_unit != int(order_unit):
+            raise ParamsError(f"{instrument.symbol}: half a tick and a lot must be multiples of 1e-8")
+        kind = NO_FLOW if self.flow is None else self.flow.kind
+        return {
+            "fn_flow": flow_kind(kind).address, "flow_kind": kind, "base_tick": max(1, start_tick - width // 2),
+            "members": self.members, "record": record, "order_unit": int(order_unit),
+            "mark_factor": int(half_tick_1e8), "mark_1e8": start_tick * 2 * int(half_tick_1e8), "now_ns": start_ns,
+            **{f"{name}_every_ns": value for name, value in every.items()},
+            "depth_due": start_ns + depth_every_ns if depth_every_ns else FOREVER,
+            "mark_due": start_ns if mark_every_ns else FOREVER,
+            "funding_due": start_ns + funding_every_ns if funding_every_ns else FOREVER,
+            "flow_due": start_ns,
+        }  # fmt: skip
+
+    def _flow_state(self, start_tick: int) -> NDArray[Any]:
+        if self.flow is None:
+            return np.zeros(1, np.int64)
+        start = self._start
+        width = int(self._made_with["width"])
+        state = self.flow.state(self.seed, start["now_ns"], start["base_tick"], width, start_tick)
+        return np.ascontiguousarray(state)
+
+    def _enter(self) -> None:
+        """The seed's part of a beginning."""
+        self._arrays.stamped["value"] = self._start["mark_1e8"]
+        self._arrays.streams["floor_ns"], self._arrays.streams["mean_ns"] = self._feed.floor_ns, self._feed.mean_ns
+        with np.errstate(over="ignore"):
+            self._board["feed_key"] = stream_key(self.seed, _FEED_STREAM)
+            enter_members(self._handle, self._start["now_ns"], np.uint64(self.seed))
+
+    def reset(self, seed: int | None = None) -> None:
+        """Back to the beginning, in place: an empty book, members without orders, nothing recorded.
+
+        With a seed, it is that of the new run. What `vary` set stays.
+        """
+        if seed is not None:
+            self.seed = whole("seed", seed, 0, (1 << 63) - 1, ParamsError)
+        empty(self._board, self._arrays)
+        self._arrays.flow[...] = self._flow_state(int(self._made_with["start_tick"]))
+        for name in ("lane", "orders", "requests", "responses"):
+            getattr(self.state, name)[...] = 0
+        self._world["log_count"] = 0
+        begin(self._board, self._arrays, self._start)
+        self._enter()
 
     # -- clock -----------------------------------------------------------------------------------------------------
 
@@ -180,7 +290,8 @@ class Exchange:
 
         Raises TimeReversedError before the clock; CapacityError or LedgerOverflowError if a member hit a bound.
         """
-        t_ns = whole("t_ns", t_ns, 0, FOREVER - 1)
+        t_ns = whole("t_ns", t_ns, 0, _NS_MAX)
+        self.check()
         if t_ns < self.now_ns:
             raise TimeReversedError(f"the exchange is at {self.now_ns} and cannot go back to {t_ns}")
         with np.errstate(over="ignore"):
@@ -193,16 +304,9 @@ class Exchange:
         raise_lane_error(self.state)
 
     def _grow(self) -> None:
-        """Twice as much room for recorded rows."""
-        made = self._arrays._asdict()
-        for name, count in (("rows", "row_count"), ("order_rows", "order_count")):
-            table = made[name]
-            if len(table) and len(table) - int(self._board[count][0]) < ROW_RESERVE:
-                larger = np.zeros(2 * len(table), table.dtype)
-                larger[: len(table)] = table
-                made[name] = larger
-        self._arrays = BoardArrays(**made)
-        bind(self._board, self._arrays)
+        """More room for recorded rows."""
+        least = ROW_RESERVE + ROWS_AN_ORDER * int(self._board["resting"][0])
+        self._arrays = grow(self._board, self._arrays, least)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -210,6 +314,7 @@ class Exchange:
         """Send an order of `qty` lots at `tick`; returns its id. Errors as `Session.submit`."""
         i = self._member(member)
         side, tick, qty, tif = order_numbers(side, tick, qty, tif)
+        self._must_fit(1 if tif == MARKET else tick, qty)
         order_id = int(handle.submit(self._lane_handle, i, side, tick, qty, tif, 1 if reduce_only else 0))
         if order_id == 0:
             raise CapacityError(f"member {i} has all {self.params.max_orders} order slots in use; cancel some first")
@@ -218,15 +323,23 @@ class Exchange:
 
     def cancel(self, member: int, order_id: int) -> None:
         """Ask for a cancel. Raises UnknownOrderError for an id long gone."""
-        self._known(handle.cancel(self._lane_handle, self._member(member), order_id), member, order_id)
+        i = self._member(member)
+        self._known(handle.cancel(self._lane_handle, i, _id_of(order_id)), member, order_id)
 
     def modify(self, member: int, order_id: int, tick: int, qty: int) -> None:
         """Ask for an order to stand at `tick` with `qty` lots in total, as `Session.modify`."""
         i = self._member(member)
         _, tick, qty, _ = order_numbers(BUY, tick, qty, GTC)
-        self._known(handle.modify(self._lane_handle, i, order_id, tick, qty), member, order_id)
+        self._must_fit(tick, qty)
+        self._known(handle.modify(self._lane_handle, i, _id_of(order_id), tick, qty), member, order_id)
+
+    def _must_fit(self, tick: int, qty: int) -> None:
+        if qty >= LOTS_MAX or not _fits(self.econ, tick, qty):
+            raise LedgerOverflowError(f"{qty} lots at {tick} ticks exceed the ledger's integers; order less")
 
     def _member(self, member: int) -> int:
+        if self.members == 0:
+            raise SessionError("this exchange has no members; make it with Exchange(members=...)")
         return whole("member", member, 0, self.members - 1)
 
     def _known(self, result: int, member: int, order_id: int) -> None:
@@ -243,12 +356,15 @@ class Exchange:
 
         A feed shows the LADDER_DEPTH best levels, `feed_delay_ns` late.
         """
-        row = 0 if whole("side", side, SELL, BUY) == BUY else 1
+        if whole("side", side, SELL, BUY) == 0:
+            raise SessionError(f"side must be {BUY} (bids) or {SELL} (asks), got 0")
+        row = 0 if side == BUY else 1
+        depth = whole("depth", depth, 0, FOREVER)
         if member is None:
             levels = self._arrays.levels[row]["qty"]
             found = np.flatnonzero(levels)
             best = found[::-1] if side == BUY else found
-            best = best[: whole("depth", depth, 0, len(levels))]
+            best = best[:depth]
             return np.column_stack([best + int(self._board["base_tick"][0]), levels[best]]).astype(np.int64)
         seen = self.now_ns - int(self.state.lane["feed_delay_ns"][self._member(member)])
         count, room = int(self._board["ladder_count"][0]), int(self._board["ladder_room"][0])
@@ -260,16 +376,26 @@ class Exchange:
             if newest < 0:
                 return np.zeros((0, 2), np.int64)
             raise CapacityError(f"member {member}'s feed is further behind than {room} pictures; raise ladder_room")
-        rungs = self._arrays.rungs[newest % room, row, : min(whole("depth", depth, 0, FOREVER), LADDER_DEPTH)]
+        rungs = self._arrays.rungs[newest % room, row, : min(depth, LADDER_DEPTH)]
         rungs = rungs[rungs["tick"] > 0]
         return np.column_stack([rungs["tick"], rungs["qty"]]).astype(np.int64)
 
     def queue_ahead(self, member: int, order_id: int) -> int:
         """Lots before a member's resting order in its queue: the truth. Raises UnknownOrderError if it rests not."""
-        place = int(place_of(self._handle, self._member(member), order_id))
+        place = int(place_of(self._handle, self._member(member), _id_of(order_id)))
         if place < 0:
             raise UnknownOrderError(f"member {member} has no resting order {order_id}")
         return place
+
+    def venue_number(self, member: int, order_id: int) -> int:
+        """The number under which the order tape has a member's resting order. Raises as `queue_ahead`.
+
+        An order that loses its place by a modify goes on under another number.
+        """
+        number = int(number_of(self._handle, self._member(member), _id_of(order_id)))
+        if number < 0:
+            raise UnknownOrderError(f"member {member} has no resting order {order_id}")
+        return number
 
     def orders(self, member: int) -> NDArray[np.void]:
         """ORDER_DTYPE[k]: a copy of a member's orders that are not settled yet, by id."""
@@ -288,18 +414,27 @@ class Exchange:
             raise SessionError("this exchange keeps no log; make it with log='fills' or 'full', and log_rows")
         rows: NDArray[np.void] = self.state.log[: int(self._world["log_count"][0])].copy()
         self._world["log_count"] = 0
-        assert rows.dtype == LOG_DTYPE
         return rows
+
+    def drain_fills(self) -> NDArray[np.void]:
+        """FILL_DTYPE[k]: the members' logged fills, `lane` the member; the log is empty afterwards, whatever it held."""
+        return fills_of(self.drain_log())
+
+    def digest(self, member: int) -> str:
+        """16 hex digits over every answer that a member was given."""
+        return f"{int(self.state.lane['digest'][self._member(member)]):016x}"
 
     def vary(self, **values: ArrayLike) -> None:
         """Give members latencies, fees or capital of their own (a number, or int[members]), from now on."""
-        allowed = ("entry_ns", "response_ns", "feed_delay_ns", "maker_fee_ppb", "taker_fee_ppb", "capital")
         checked = {}
         for name, value in values.items():
-            if name not in allowed:
-                raise ParamsError(f"members cannot vary {name!r}; they can vary {', '.join(allowed)}")
-            low = -100_000_000 if name.endswith("_ppb") else 0
-            checked[name] = integers(name, value, self.members, low, 1 << 59, ParamsError)
+            if name not in _VARIED:
+                raise ParamsError(f"members cannot vary {name!r}; they can vary {', '.join(_VARIED)}")
+            if name.endswith("_fee_ppb") and self._world["fee_tier_count"][0]:
+                raise ParamsError(f"{name} follows fee tiers here; give SimParams both fees, and members may vary them")
+            if name == "capital" and not self._world["margin"][0]:
+                raise ParamsError("nothing asks for capital here: it needs SimParams(capital=...), and no spot market")
+            checked[name] = integers(name, value, self.members, *_VARIED[name], ParamsError)
         for name, array in checked.items():
             self._defaults[name][: self.members] = array
             self.state.lane[name][: self.members] = array
@@ -308,16 +443,31 @@ class Exchange:
 
     def events(self) -> NDArray[np.void]:
         """EVENT_DTYPE[k]: the recorded rows of levels, a view."""
-        return self._arrays.rows[: int(self._board["row_count"][0])]
+        return self._recorded("rows", "row_count")
+
+    def _recorded(self, name: str, count: str) -> NDArray[np.void]:
+        table: NDArray[np.void] = getattr(self._arrays, name)
+        used = int(self._board[count][0])
+        if used > len(table) > 0:
+            raise CapacityError(
+                f"{used - len(table)} recorded {name} were lost: one message made more than {ROW_RESERVE}"
+            )
+        return table[:used]
 
     def tape(self) -> Tape:
         """The recorded feed of levels. Raises TapeFormatError where nothing was recorded."""
+        if not self._start["record"] & RECORD_LEVELS:
+            raise TapeFormatError("this exchange records no levels; make it with record='levels' or 'all'")
         return Tape(self.events(), self.instrument, self.provenance())
 
     def order_tape(self) -> OrderTape:
-        """The recorded feed of orders, which holds the true place of each in its queue."""
-        rows = self._arrays.order_rows[: int(self._board["order_count"][0])].copy()
-        return OrderTape(rows, self.instrument, self.provenance())
+        """The recorded feed of orders, which holds the true place of each in its queue (`lobgym.sim.exchange.places`).
+
+        Raises TapeFormatError where nothing was recorded.
+        """
+        if not self._start["record"] & RECORD_ORDERS:
+            raise TapeFormatError("this exchange records no orders; make it with record='orders' or 'all'")
+        return OrderTape(self._recorded("order_rows", "order_count").copy(), self.instrument, self.provenance())
 
     def provenance(self) -> dict[str, Any]:
         """How the records came about."""
@@ -329,11 +479,61 @@ class Exchange:
         }
 
     def run_digest(self) -> str:
-        """SHA-256 over trades, members' answers and accounts, and the flow's account."""
+        """SHA-256 over instrument, parameters, trades, members' answers and accounts, and the flow's account."""
         board = self._board[0]
         names = ("digest", "trades", "traded_lots", "messages", "next_id", "flow_position", "flow_cash", "now_ns")
-        sha = hashlib.sha256("|".join(str(int(board[name])) for name in names).encode())
+        sha = hashlib.sha256(f"{json.dumps(self.instrument.to_json(), sort_keys=True)}|{self.params.digest}|".encode())
+        sha.update("|".join(str(int(board[name])) for name in names).encode())
         for row in self.state.lane[: self.members]:
             kept = ("digest", "position", "cash", "fees", "funding", "next_id")
             sha.update("|".join(str(int(row[name])) for name in kept).encode() + b"\n")
         return sha.hexdigest()
+
+    # -- copies ----------------------------------------------------------------------------------------------------
+
+    def _shape_digest(self) -> str:
+        """What exchanges have in common that take each other's snapshots."""
+        flow = None if self.flow is None else (self.flow.kind, self.flow.digest)
+        made = {**self._made_with, "instrument": self.instrument.to_json(), "params": self.params.digest, "flow": flow}
+        made["schedule"] = self._arrays.schedule.tolist()
+        made["feed"] = self._feed
+        del made["seed"]
+        return hashlib.sha256(repr(sorted(made.items())).encode()).hexdigest()
+
+    def snapshot(self) -> ExchangeSnapshot:
+        """Copy everything: book, flow, members, what was recorded, the log."""
+        return ExchangeSnapshot(
+            self._shape_digest(), self.seed, copy_board(self._board, self._arrays),
+            (*(array.copy() for array in self.state), self._defaults.copy()), int(self._world["log_count"][0]),
+        )  # fmt: skip
+
+    def restore(self, snapshot: ExchangeSnapshot) -> None:
+        """Go back to a snapshot. Raises SessionError if it belongs to an exchange made with other arguments."""
+        if not isinstance(snapshot, ExchangeSnapshot):
+            raise SessionError(f"restore takes what snapshot() gave, got {type(snapshot).__name__}")
+        if snapshot.digest != self._shape_digest() or not fits_board(snapshot.board, self._arrays):
+            raise SessionError("this snapshot was taken of an exchange made with other arguments")
+        self._arrays = paste_board(snapshot.board, self._board, self._arrays)
+        for array, copy in zip((*self.state, self._defaults), snapshot.lanes, strict=True):
+            array[...] = copy
+        self._world["log_count"] = snapshot.log_count
+        self.seed = snapshot.seed
+
+    def clone(self) -> Exchange:
+        """An independent exchange in the same state."""
+        other = Exchange(**self._made_with)
+        other.restore(self.snapshot())
+        return other
+
+    def __copy__(self) -> Exchange:
+        return self.clone()  # what is copied field by field would drive this exchange's book
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Exchange:
+        return self.clone()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise SessionError("an exchange cannot be pickled: make one where it is needed, and run it there")
+
+
+def _id_of(order_id: Any) -> int:
+    return whole("order_id", order_id, -_NS_MAX, _NS_MAX)

@@ -18,6 +18,7 @@ from lobgym.sim.exchange.board import (
     STREAM_BBO,
     STREAM_DEPTH,
     STREAM_TRADE,
+    STREAM_VENUE,
     Board,
     best_at,
     dirty_at,
@@ -29,6 +30,7 @@ from lobgym.sim.exchange.board import (
     tick_of,
 )
 from lobgym.sim.exchange.book import next_at
+from lobgym.sim.exchange.calls import call_say_best, call_say_depth, entry
 from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.records import BBO, BUY, CLEAR, DEPTH, LAST, SELL, SNAPSHOT, TRADE
 from lobgym.sim.rng import GOLDEN, mix64
@@ -55,7 +57,7 @@ def _late(x: Board, stream: int) -> int:
 @njit_inner
 def say(x: Board, stream: int, kind: int, side: int, tick: int, lots: int, seq: int, first: int, last: int) -> None:
     """Append a row; the `first` row of a message draws the message's receive stamp."""
-    if x["record"] & RECORD_LEVELS == 0 or x["feed_off"]:
+    if x["record"] & RECORD_LEVELS == 0 or (x["feed_off"] and stream != STREAM_VENUE):
         return
     made = stream_at(x, stream)
     if first:
@@ -86,24 +88,29 @@ def _qty(x: Board, side: int, at: int) -> int:
     return 0 if at == NONE else int(level_at(x, side, at)["qty"])
 
 
-@njit_inner
-def say_best(x: Board) -> None:
-    """One message of two rows if a best price or its quantity changed since the last one."""
+@njit_leaf
+def _best_is_said(x: Board) -> bool:
+    bid, ask = x["best_bid"], x["best_ask"]
+    same = x["said_bid"] == bid and x["said_ask"] == ask
+    return bool(same and x["said_bid_qty"] == _qty(x, BUY, bid) and x["said_ask_qty"] == _qty(x, SELL, ask))
+
+
+@entry("say_best")
+def say_best(x: Board) -> int:
+    """One message of two rows: the best prices and their quantities."""
     bid, ask = x["best_bid"], x["best_ask"]
     bid_qty, ask_qty = _qty(x, BUY, bid), _qty(x, SELL, ask)
-    same = x["said_bid"] == bid and x["said_bid_qty"] == bid_qty
-    if same and x["said_ask"] == ask and x["said_ask_qty"] == ask_qty:
-        return
     x["said_bid"], x["said_bid_qty"], x["said_ask"], x["said_ask_qty"] = bid, bid_qty, ask, ask_qty
     bid_tick = 0 if bid == NONE else tick_of(x, bid)
     ask_tick = 0 if ask == NONE else tick_of(x, ask)
     say(x, STREAM_BBO, BBO, BUY, bid_tick, bid_qty, x["updates"], 1, 0)
     say(x, STREAM_BBO, BBO, SELL, ask_tick, ask_qty, x["updates"], 0, 1)
     _keep_ladder(x)
+    return 0
 
 
-@njit_inner
-def say_depth(x: Board) -> None:
+@entry("say_depth")
+def say_depth(x: Board) -> int:
     """One message of every level that changed since the last one."""
     x["last_depth_ns"] = x["now_ns"]
     left = 0
@@ -127,14 +134,14 @@ def say_depth(x: Board) -> None:
     x["dirty_bids"] = 0
     x["dirty_asks"] = 0
     _keep_ladder(x)
+    return 0
 
 
-@njit_inner
-def say_snapshot(x: Board) -> None:
+@entry("say_snapshot")
+def say_snapshot(x: Board) -> int:
     """One message of the whole book, which voids what was said before; then the best quotes."""
-    if x["best_bid"] == NONE and x["best_ask"] == NONE:
-        return
-    say(x, STREAM_DEPTH, CLEAR, 0, 0, 0, x["updates"], 1, 0)
+    empty = x["best_bid"] == NONE and x["best_ask"] == NONE
+    say(x, STREAM_DEPTH, CLEAR, 0, 0, 0, x["updates"], 1, 1 if empty else 0)
     for row in range(2):
         side = BUY if row == 0 else SELL
         for k in range(x["dirty_bids"] if row == 0 else x["dirty_asks"]):
@@ -154,8 +161,8 @@ def say_snapshot(x: Board) -> None:
             say(x, STREAM_DEPTH, SNAPSHOT, side, tick_of(x, at), level["qty"], x["updates"], 0, ends)
             at = worse
     x["last_depth_ns"] = x["now_ns"]
-    x["said_bid"] = NONE - 1
-    say_best(x)
+    call_say_best(x)
+    return 0
 
 
 @njit_inner
@@ -182,6 +189,7 @@ def settle_feed(x: Board) -> None:
     """After everything that one message did: best quotes at once, depth if it is not batched; silent in an auction."""
     if x["phase"] == AUCTION:
         return
-    say_best(x)
+    if not _best_is_said(x):
+        call_say_best(x)
     if x["depth_every_ns"] == 0 and x["dirty_bids"] + x["dirty_asks"] > 0:
-        say_depth(x)
+        call_say_depth(x)

@@ -17,8 +17,9 @@ from lobgym.sim.exchange.board import BOARD_DTYPE, Board
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.memory import Entry, caller
 
-__all__ = ["FOREVER", "NO_FLOW", "call_flow", "flow_kind", "low_on_room", "register_flow"]
+__all__ = ["FOREVER", "NO_FLOW", "ROWS_AN_ORDER", "call_flow", "flow_kind", "low_on_room", "register_flow"]
 
+ROWS_AN_ORDER: Final = 4  # recorded at most of an order that rests, when one message trades with it or shows it anew
 FOREVER: Final = int(np.iinfo(np.int64).max)
 _ARITY: Final = 2
 _FLOWS: Final[list[Entry]] = []
@@ -37,7 +38,8 @@ def flow_kind(number: int) -> Entry:
 
 @njit_lean
 def low_on_room(x: Board, room: int) -> bool:
-    """Whether the tables of recorded rows have fewer than `room` rows left."""
+    """Whether the tables of recorded rows have fewer than `room` rows left, beside those of a swept book."""
+    room += ROWS_AN_ORDER * x["resting"]
     short = x["row_room"] > 0 and x["row_room"] - x["row_count"] < room
     return bool(short or (x["order_room"] > 0 and x["order_room"] - x["order_count"] < room))
 

@@ -10,11 +10,12 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from lobgym.sim.exchange.agenda import agenda_due, do_agenda
-from lobgym.sim.exchange.arrival import arrives
-from lobgym.sim.exchange.board import BOARD_DTYPE, Board, world_of
+import lobgym.sim.exchange.arrival
+import lobgym.sim.exchange.auction  # noqa: F401 - stand behind the entries
+from lobgym.sim.exchange.agenda import agenda_due
+from lobgym.sim.exchange.board import BOARD_DTYPE, Board, node_at, world_of
 from lobgym.sim.exchange.book import lots_ahead
-from lobgym.sim.exchange.feed import settle_feed
+from lobgym.sim.exchange.calls import call_agenda, call_arrives
 from lobgym.sim.exchange.flows import FOREVER, call_flow, low_on_room
 from lobgym.sim.jit import njit_inner, njit_lean
 from lobgym.sim.kernel import find_slot, learn
@@ -24,7 +25,15 @@ from lobgym.sim.records import LIVE
 from lobgym.sim.trades import raise_fee_tier
 from lobgym.sim.world import World, lane_at, order_at, request_at, restore_defaults
 
-__all__ = ["EXCHANGE_HANDLE_DTYPE", "ROW_RESERVE", "advance_exchange", "enter_members", "place_of", "run_exchange"]
+__all__ = [
+    "EXCHANGE_HANDLE_DTYPE",
+    "ROW_RESERVE",
+    "advance_exchange",
+    "enter_members",
+    "number_of",
+    "place_of",
+    "run_exchange",
+]
 
 ROW_RESERVE: Final = 1 << 14  # rows that must be free before anything happens: more than one message makes
 
@@ -58,7 +67,7 @@ def _deliver(x: Board, w: World, lane: int) -> None:
     made["request_count"] -= 1
     if made["request_count"] == 0:
         made["request_head"] = 0
-    arrives(x, lane, int(request["slot"]), int(request["kind"]), request["tick"], request["qty"])
+    call_arrives(x, lane, int(request["slot"]), int(request["kind"]), request["tick"], request["qty"])
 
 
 @njit_lean
@@ -92,6 +101,17 @@ def place_of(h: ExchangeHandle, lane: int, order_id: int) -> int:
 
 
 @njit_lean
+def number_of(h: ExchangeHandle, lane: int, order_id: int) -> int:
+    """A member's resting order as the order tape numbers it; -1 where it does not rest."""
+    x = _board_of(h)
+    w = world_of(x)
+    slot = find_slot(w, lane, order_id)
+    if slot < 0 or order_at(w, lane, slot)["state"] != LIVE:
+        return -1
+    return int(node_at(x, order_at(w, lane, slot)["touch"])["id"])
+
+
+@njit_lean
 def advance_exchange(x: Board, t_ns: int) -> int:
     """Process everything stamped at or before `t_ns`; 0 if it was done, 1 if recorded rows must be taken off first."""
     w = world_of(x)
@@ -107,8 +127,7 @@ def advance_exchange(x: Board, t_ns: int) -> int:
             continue
         if calendar <= stop:
             x["now_ns"] = calendar
-            do_agenda(x)
-            settle_feed(x)
+            call_agenda(x)
             continue
         if due > t_ns:
             break

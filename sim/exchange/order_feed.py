@@ -19,7 +19,8 @@ def order_said(x: Board, action: int, order_id: int, created_ns: int, tick: int,
         return  # `lobgym.sim.exchange.loop` pauses before that happens; a row that is lost all the same is an error
     event = order_event_at(x, row)
     event["exch_ns"] = x["now_ns"]
-    event["local_ns"] = x["now_ns"] + stream_at(x, STREAM_DEPTH)["floor_ns"]
+    x["order_seen_ns"] = max(x["order_seen_ns"], x["now_ns"] + stream_at(x, STREAM_DEPTH)["floor_ns"])
+    event["local_ns"] = x["order_seen_ns"]
     event["created_ns"] = created_ns
     event["order_id"] = order_id
     event["price_ticks"] = tick

@@ -8,9 +8,23 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from lobgym.sim.answers import answer, answer_order
-from lobgym.sim.exchange.board import FLOW, NONE, Board, best_at, level_at, node_at, tick_of, world_of
+from lobgym.sim.exchange.board import (
+    FLOW,
+    HALTED_PHASE,
+    NONE,
+    OPEN,
+    Board,
+    best_at,
+    level_at,
+    node_at,
+    tick_of,
+    world_of,
+)
 from lobgym.sim.exchange.book import drop, next_at, reduce, rest
+from lobgym.sim.exchange.calls import call_cross, entry
 from lobgym.sim.exchange.feed import say_print, settle_feed
 from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.money import cash_of
@@ -19,13 +33,34 @@ from lobgym.sim.rng import mix64
 from lobgym.sim.trades import book_trade, end_order, fill
 from lobgym.sim.world import World, econ_of, lane_at, order_at
 
-__all__ = ["VENUE", "cross", "flow_cancel", "flow_submit", "flow_take", "reducible", "takeable", "trade_at"]
+__all__ = [
+    "VENUE",
+    "count_trade",
+    "cross",
+    "flow_cancel",
+    "flow_submit",
+    "flow_take",
+    "reducible",
+    "takeable",
+    "trade_at",
+]
 
 VENUE: Final = -1  # the slot of what the venue trades for a member: a liquidation
 _EXPIRE_TAKER: Final = 1
 _EXPIRE_MAKER: Final = 2
-_K1: Final = 0x1F123BB5
-_K2: Final = 0x2545F491
+_K1: Final = np.uint64(0x9E3779B97F4A7C15)
+_K2: Final = np.uint64(0xC2B2AE3D27D4EB4F)
+_K3: Final = np.uint64(0x165667B19E3779F9)
+
+
+@njit_inner
+def count_trade(x: Board, side: int, at: int, lots: int) -> None:
+    """A trade happened: counters and digest."""
+    x["trades"] += 1
+    x["traded_lots"] += lots
+    x["last_at"] = at
+    word = np.uint64(np.int64(x["now_ns"])) * _K1 + np.uint64(np.int64(side * tick_of(x, at))) * _K2
+    x["digest"] = mix64(x["digest"] ^ (word + np.uint64(np.int64(lots)) * _K3))
 
 
 @njit_leaf
@@ -53,10 +88,7 @@ def trade_at(x: Board, side: int, at: int, lots: int, lane: int, slot: int, make
     ns = x["now_ns"]
     tick = tick_of(x, at)
     other = node_at(x, node)
-    x["trades"] += 1
-    x["traded_lots"] += lots
-    x["last_at"] = at
-    x["digest"] = mix64(x["digest"] + (ns ^ (x["trades"] * _K1)) + side * (tick * _K2 + lots))
+    count_trade(x, side, at, lots)
     if lane != FLOW or other["lane"] != FLOW:
         if other["lane"] != FLOW:
             fill(w, other["lane"], other["slot"], ns, tick, lots, 1)
@@ -98,7 +130,7 @@ def _prevented(x: Board, lane: int, slot: int, node: int) -> bool:
     return False
 
 
-@njit_inner
+@entry("cross")
 def cross(x: Board, lane: int, slot: int, side: int, limit: int, qty: int) -> int:
     """Trade up to `qty` lots with what rests on the other side within `limit` (an `at`); the lots left.
 
@@ -139,6 +171,44 @@ def cross(x: Board, lane: int, slot: int, side: int, limit: int, qty: int) -> in
 
 
 @njit_inner
+def _sold_before(x: Board, owner: int, side: int, stop: int) -> int:
+    """Lots that an order on `side` would trade with a member's orders before it comes to one of them, node `stop`."""
+    w = world_of(x)
+    room = side * lane_at(w, owner)["position"]
+    sold = 0
+    at = best_at(x, -side)
+    while at != NONE:
+        node = int(level_at(x, -side, at)["head"])
+        while node != 0:
+            if node == stop:
+                return int(sold)
+            other = node_at(x, node)
+            if other["lane"] == owner:
+                only_reduces = order_at(w, owner, other["slot"])["reduce_only"]
+                sold += max(0, min(other["qty"], room - sold)) if only_reduces else other["qty"]
+            node = int(other["next"])
+        at = next_at(x, -side, at)
+    return int(sold)
+
+
+@njit_inner
+def _would_trade(x: Board, lane: int, side: int, node: int, before: int) -> int:
+    """Lots that would be left for an order of `lane` at a node, having traded `before` lots on the way to it.
+
+    What only reduces has the position that the trades on the way would leave its owner. In a trade with itself a
+    member's position stays; all that it takes from others adds to it.
+    """
+    other = node_at(x, node)
+    owner = int(other["lane"])
+    lots = int(other["qty"])
+    if owner == FLOW or not order_at(world_of(x), owner, other["slot"])["reduce_only"]:
+        return lots
+    room = side * lane_at(world_of(x), owner)["position"]
+    room += before if owner == lane else -_sold_before(x, owner, side, node)
+    return int(max(0, min(lots, room)))
+
+
+@njit_inner
 def takeable(x: Board, lane: int, side: int, limit: int, wanted: int) -> int:
     """Lots within `limit` that an order could trade at once, counted up to `wanted`.
 
@@ -146,6 +216,7 @@ def takeable(x: Board, lane: int, side: int, limit: int, wanted: int) -> int:
     """
     w = world_of(x)
     total = 0
+    taken = 0  # of others
     at = best_at(x, -side)
     while at != NONE and side * at <= side * limit and total < wanted:
         node = int(level_at(x, -side, at)["head"])
@@ -155,10 +226,10 @@ def takeable(x: Board, lane: int, side: int, limit: int, wanted: int) -> int:
             if owner == lane and w["self_trade"] != 0:
                 if w["self_trade"] & _EXPIRE_TAKER:
                     return total
-            elif owner != FLOW:
-                total += min(other["qty"], reducible(w, owner, other["slot"]))
             else:
-                total += other["qty"]
+                lots = _would_trade(x, lane, side, node, taken)
+                total += lots
+                taken += 0 if owner == lane else lots
             node = int(other["next"])
         at = next_at(x, -side, at)
     return int(total)
@@ -169,12 +240,18 @@ def takeable(x: Board, lane: int, side: int, limit: int, wanted: int) -> int:
 
 @njit_inner
 def flow_submit(x: Board, side: int, at: int, qty: int) -> int:
-    """A limit order of the flow: it takes what it can and rests with what is left; its node, 0 if nothing rests."""
+    """A limit order of the flow: it takes what it can and rests with what is left; its node, 0 if nothing rests.
+
+    In an auction it rests without taking; in a halt it is refused, as it is outside the book's prices.
+    """
     x["messages"] += 1
-    if at < 0 or at >= x["width"]:
+    if at < 0 or at >= x["width"] or x["phase"] == HALTED_PHASE:
         x["refused"] += 1
         return 0
-    left = cross(x, FLOW, 0, side, at, qty)
+    left = qty
+    best = best_at(x, -side)
+    if best != NONE and side * at >= side * best and x["phase"] == OPEN:
+        left = call_cross(x, FLOW, 0, side, at, qty)
     node = 0
     if left > 0:
         node = rest(x, side, at, left, FLOW, 0)
@@ -185,9 +262,12 @@ def flow_submit(x: Board, side: int, at: int, qty: int) -> int:
 
 @njit_inner
 def flow_take(x: Board, side: int, limit: int, qty: int) -> int:
-    """An immediate-or-cancel order of the flow; the lots that it traded."""
+    """An immediate-or-cancel order of the flow; the lots that it traded. Without continuous trading it is refused."""
     x["messages"] += 1
-    left = cross(x, FLOW, 0, side, limit, qty)
+    if x["phase"] != OPEN:
+        x["refused"] += 1
+        return 0
+    left = call_cross(x, FLOW, 0, side, limit, qty)
     settle_feed(x)
     return int(qty - left)
 
