@@ -1,0 +1,7 @@
+"""Background flows of the exchange: orders of nobody in particular, from seeded, counter-based random numbers."""
+
+from __future__ import annotations
+
+from lobgym.sim.flow.reactive import ReactiveFlow
+
+__all__ = ["ReactiveFlow"]
