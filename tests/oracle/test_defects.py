@@ -48,6 +48,8 @@ Script = tuple[tuple[Any, ...], ...]  # requests (ms, kind, id, ...)
 PARTIAL, WHOLE = True, False
 BUY_5_AT_99 = (1, SUBMIT, 1, 1, 99, 5, LIMIT, GTC)
 THROUGH = (20, rec.TRADE, rec.SELL, 90, 1)
+BUY_15_AT_99 = (1, SUBMIT, 1, 1, 99, 15, LIMIT, GTC)
+ONE_LOT_THEN_FIVE = tape_of(*BOOK, (10, rec.TRADE, rec.SELL, 99, 11), (20, rec.TRADE, rec.SELL, 99, 5), LATE)
 
 MARKETS: dict[str, tuple[Tape, bool, Script]] = {
     "walk": (tape_of(*BOOK, LATE), PARTIAL, ((1, SUBMIT, 1, 1, 102, 5, LIMIT, GTC),)),
@@ -66,6 +68,8 @@ MARKETS: dict[str, tuple[Tape, bool, Script]] = {
     "moved, smaller": (tape_of(*BOOK, THROUGH, LATE), WHOLE, (BUY_5_AT_99, (5, MODIFY, 1, 1, 98, 2))),
     "larger": (tape_of(*BOOK, THROUGH, LATE), WHOLE, (BUY_5_AT_99, (5, MODIFY, 1, 1, 99, 9))),
     "smaller": (tape_of(*BOOK, THROUGH, LATE), WHOLE, (BUY_5_AT_99, (5, MODIFY, 1, 1, 99, 2))),
+    "a hair": (ONE_LOT_THEN_FIVE, PARTIAL, (BUY_15_AT_99, (15, MODIFY, 1, 1, 99, 14))),
+    "no hair": (ONE_LOT_THEN_FIVE, PARTIAL, (BUY_15_AT_99, (15, MODIFY, 1, 1, 99, 13))),
     "revived": (
         tape_of(*BOOK, (10, rec.TRADE, rec.SELL, 99, 15), (30, rec.TRADE, rec.SELL, 90, 1), LATE),
         PARTIAL,
@@ -131,6 +135,8 @@ def our_position(case: Case) -> int:
         ("ioc", 3, 0, 3),  # 3 lots at its limit; then it expires, and nothing is credited
         ("two prints", 5, 3, 5),  # 2 lots, then 3, of a resting order
         ("late cancel", 2, 4, 2),  # the refusal of a cancel carries the fill again
+        ("a hair", 1, 0, 6),  # of 15 lots 14 are left, less a hair: a modify to 14 is an increase, the place is lost
+        ("no hair", 6, 0, 6),  # a modify to 13 keeps it
         ("revived", 10, 10, 5),  # a modify on its way meets an order that is filled, and enters it anew
         ("moved, smaller", 5, 5, 5),  # the change asked for 2 lots; kept by the profile
         ("larger", 5, 5, 5),  # for 9
