@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,19 @@ import pytest
 from lobgym.sim import records as rec
 from lobgym.sim.instrument import SYNTH
 from lobgym.sim.tape import Tape
-from tests.oracle.cases import CANCEL, MODIFY, SUBMIT, Case, differences, engine_python, model_rows, run_engine, stop
-from tests.oracle.ours import play
+from tests.oracle.cases import (
+    CANCEL,
+    MODIFY,
+    SUBMIT,
+    Case,
+    differences,
+    engine_python,
+    mended,
+    model_rows,
+    run_engine,
+    stop,
+)
+from tests.oracle.ours import against_ours, play
 from tests.oracle.reference_hft import (
     BAD_STATUS,
     FILLED,
@@ -146,6 +159,31 @@ def our_position(case: Case) -> int:
 def test_what_it_credits(results: Results, name: str, filled: int, credited: int, ours: int) -> None:
     case, engine = results[name]
     assert (filled_lots(case), position_lots(engine), our_position(case)) == (filled, credited, ours)
+
+
+def test_only_a_hair_is_left_out(results: Results) -> None:
+    """What follows on the lost place is not asked of ours; the mended model is, and that says what ours does."""
+    case, _ = results["a hair"]
+    judged, (peer, codes) = against_ours(case), mended(case)
+    assert (list(case.model.misjudged), judged.wrong, judged.fills, judged.mended) == ([1], [], 1, 2)
+    assert [round(fill[3] * 1000) for fill in peer.fills] == [1, 5]
+    assert codes == case.codes
+    case, _ = results["no hair"]
+    judged = against_ours(case)
+    assert (case.model.misjudged, judged.wrong, judged.fills, judged.mended) == ({}, [], 2, 0)
+
+
+def test_a_fill_too_many_would_be_seen(results: Results) -> None:
+    """Of an order before it is misjudged, of another one, and after that by the mended model."""
+    case, _ = results["a hair"]
+    first = case.model.fills[0]
+    changed = replace(case, model=copy(case.model))
+    changed.model.fills = [(*first[:3], first[3] + 0.001, first[4])]
+    assert len(against_ours(changed).wrong) == 1
+    changed.model.fills = [*case.model.fills, (first[0], 2, *first[2:])]
+    assert len(against_ours(changed).wrong) == 1
+    changed = replace(case, lots=[14, *case.lots[1:]])  # so that the modify makes the order larger, on our side
+    assert [what.split()[0] for what in against_ours(changed).wrong] == ["mended"]
 
 
 def test_an_exact_fill_breaks_it(results: Results) -> None:
