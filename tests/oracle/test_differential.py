@@ -23,7 +23,7 @@ from tests.oracle.plan import QUEUES, cases_of
 
 FULL = os.environ.get("LOBGYM_ORACLE") == "full"
 FILLS_WANTED = 100_000
-LEFT_OUT_MOST = 0.05  # of the fills that are compared
+LEFT_OUT_MOST = 0.01  # of the fills that are compared
 MISJUDGED_MOST = 0.005
 BRANCHES = (
     "gtc_takes", "gtc_rests", "gtx_rests", "gtx_expired", "ioc_takes", "ioc_missed", "fok_takes", "fok_missed",
