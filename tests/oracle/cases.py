@@ -27,13 +27,14 @@ from tests.oracle.reference_hft import (
     NO_ASK,
     NO_BID,
     NONE,
+    PARTLY,
     PeerError,
     PeerModel,
     Settings,
 )
 
 __all__ = ["CANCEL", "FORGET", "MODIFY", "SUBMIT", "Case", "Trader", "differences", "engine_python", "make_case",
-           "model_rows", "run_engine", "stop"]  # fmt: skip
+           "mended", "model_rows", "run_engine", "stop"]  # fmt: skip
 
 REQUEST = np.dtype(
     [("at", "i8"), ("id", "i8"), ("tick", "i8"), ("qty", "f8"), ("kind", "i1"), ("side", "i1"), ("type", "u1"),
@@ -63,14 +64,7 @@ class Case:
     ) -> None:
         """Make a request now, and keep it."""
         qty = float(base_qty(lots, self.tape.instrument))
-        if kind == SUBMIT:
-            code = self.model.submit(number, side, tick, qty, type_, tif)
-        elif kind == CANCEL:
-            code = self.model.cancel(number)
-        elif kind == MODIFY:
-            code = self.model.modify(number, tick, qty)
-        else:
-            code = self.model.forget()
+        code = _ask(self.model, kind, number, side, tick, qty, type_, tif)
         self.made.append((self.model.now, number, tick, qty, kind, side, type_, tif))
         self.lots.append(lots)
         self.codes.append(code)
@@ -87,6 +81,7 @@ class Trader:
     takes: float = 0.15
     cancels: float = 0.2
     modifies: float = 0.2
+    repeats: float = 0.0  # share of turns in which it asks, of an order partly filled, for what is left, where it is
 
 
 def model_rows(tape: Tape, stamp: str) -> list[tuple[Any, ...]]:
@@ -139,6 +134,28 @@ def _trade(case: Case, trader: Trader, rng: np.random.Generator) -> None:
             case.ask(FORGET, 0)
 
 
+def mended(case: Case) -> tuple[PeerModel, list[int]]:
+    """The same script in the model without the defects that ours does not share (`reference_hft`), and its codes."""
+    rows = (model_rows(case.tape, "exch_ns"), model_rows(case.tape, "local_ns"))
+    peer = PeerModel(case.settings, *rows, mended=True)
+    codes = []
+    for at, number, tick, qty, kind, side, type_, tif in case.made:
+        peer.advance(at)
+        codes.append(_ask(peer, kind, number, side, tick, qty, type_, tif))
+    peer.advance(case.end)
+    return peer, codes
+
+
+def _ask(peer: PeerModel, kind: int, number: int, side: int, tick: int, qty: float, type_: int, tif: int) -> int:
+    if kind == SUBMIT:
+        return peer.submit(number, side, tick, qty, type_, tif)
+    if kind == CANCEL:
+        return peer.cancel(number)
+    if kind == MODIFY:
+        return peer.modify(number, tick, qty)
+    return peer.forget()
+
+
 def stop(case: Case) -> None:
     """Note the account and the local best prices, for a comparison."""
     one, depth, account = case.model, case.model.local_depth, case.model.account
@@ -153,6 +170,11 @@ def _act(case: Case, trader: Trader, rng: np.random.Generator, number: int) -> i
     """One random request."""
     peer = case.model
     open_ids = [k for k, order in peer.orders.items() if order.status not in ENDED and order.req == NONE]
+    partly = [k for k in open_ids if peer.orders[k].status == PARTLY] if trader.repeats > 0.0 else []
+    if partly and rng.random() < trader.repeats:
+        one = peer.orders[int(rng.choice(partly))]
+        case.ask(MODIFY, one.id, one.side, one.tick, max(1, round(one.leaves / peer.settings.lot_size)))
+        return number
     dice = rng.random()
     if open_ids and dice < trader.cancels:
         case.ask(CANCEL, int(rng.choice(open_ids)))

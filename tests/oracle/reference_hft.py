@@ -3,6 +3,9 @@
 Every float64 operation is in the engine's order, so that fills, balance, fee and position come out bit for bit. The
 engine's random order among several fills of one row is replaced by the order of ids. `Counter` `branches` says how
 often each rule was used.
+
+`PeerModel(..., mended=True)` is the same engine without the two defects of partial fills that ours does not share: it
+compares a modify with what is left in whole lots, and it takes an order that is filled exactly out of its book.
 """
 
 from __future__ import annotations
@@ -83,8 +86,9 @@ class Account:
 class PeerModel:
     """One instrument, one trader. `exch_rows`, `local_rows`: (stamp, kind, side, tick, qty, lots), sorted by stamp."""
 
-    def __init__(self, settings: Settings, exch_rows: list[Any], local_rows: list[Any]) -> None:
+    def __init__(self, settings: Settings, exch_rows: list[Any], local_rows: list[Any], mended: bool = False) -> None:
         self.settings = settings
+        self.mended = mended
         self.data = (exch_rows, local_rows)
         self.cursor = [0, 0]
         self.requests: deque[tuple[int, Order]] = deque()
@@ -101,6 +105,7 @@ class PeerModel:
         self.touched: set[int] = set()
         self.zombies: list[int] = []  # filled to the last lot, and still in the exchange's book
         self.revived: set[int] = set()  # those that a modify on its way brought back to life
+        self.misjudged: dict[int, int] = {}  # those that a hair in a float64 sent to the back of the queue, and when
         self.branches: Counter[str] = Counter()
         firsts = [rows[0][0] for rows in self.data if rows]
         self.now = min(firsts)
@@ -272,7 +277,8 @@ class PeerModel:
         if stands.status == FILLED:
             self.revived.add(order.id)
             self.branches["revived"] += 1
-        if stands.tick != order.tick or order.qty > stands.leaves:
+        grown = self._grown(order, stands, at)
+        if stands.tick != order.tick or grown:
             self.branches["modify_anew_price" if stands.tick != order.tick else "modify_anew_grown"] += 1
             self._take_out(order.id)
             self._new(order, at)  # with the leaves that the sender knew of
@@ -280,6 +286,16 @@ class PeerModel:
         self.branches["modify_in_place"] += 1
         stands.qty = stands.leaves = order.leaves = order.qty
         stands.exch = order.exch = at  # the status, partly filled or new, stays
+
+    def _grown(self, order: Order, stands: Order, at: int) -> bool:
+        """Whether a modify asks for more than is left: more by any hair, unless mended."""
+        lot = self.settings.lot_size
+        grown = order.qty > stands.leaves
+        in_lots = round_half_away(order.qty / lot) > round_half_away(stands.leaves / lot)
+        if grown != in_lots and stands.tick == order.tick:
+            self.branches["modify_anew_rounding"] += 1
+            self.misjudged.setdefault(order.id, at)
+        return in_lots if self.mended else grown
 
     def _new(self, order: Order, at: int) -> None:
         buy = order.side > 0
@@ -371,6 +387,7 @@ class PeerModel:
             before, other = (depth.bid, depth.ask) if side > 0 else (depth.ask, depth.bid)
             prev = (depth.set_bid if side > 0 else depth.set_ask)(tick, qty, lots)
             self.branches["best_pushed"] += other != (depth.ask if side > 0 else depth.bid)
+            self.branches["best_bounded"] = depth.bounded
             for number in self.at_tick.get((side, tick), ()):
                 self._queue_moves(self.resting[number], prev, qty)
             if side > 0 and depth.bid > before:
@@ -437,5 +454,7 @@ class PeerModel:
             else:
                 self._fill(order, at, True, tick, most, True)
                 self.branches["print_fills_partly" if order.status == PARTLY else "print_fills_exactly"] += 1
-                if order.status == FILLED:
+                if order.status == FILLED and self.mended:
+                    self._take_out(number)
+                elif order.status == FILLED:
                     self.zombies.append(number)

@@ -78,6 +78,7 @@ class Depth:
     """Best prices and a map of quantities a side, with the levels that a crossing leaves behind."""
 
     def __init__(self) -> None:
+        self.bounded = 0  # searches that ended at a bound, with a level left beyond it
         self.clear()
 
     def clear(self) -> None:
@@ -90,13 +91,17 @@ class Depth:
         for tick in range(start - 1, max(end, start - 64) - 1, -1):  # near, most of the time
             if tick in self.bids:
                 return tick
-        return max((t for t in self.bids if end <= t < start), default=NO_BID)
+        found = max((t for t in self.bids if end <= t < start), default=NO_BID)
+        self.bounded += found == NO_BID and any(t < start for t in self.bids)
+        return found
 
     def _above(self, start: int, end: int) -> int:
         for tick in range(start + 1, min(end, start + 64) + 1):
             if tick in self.asks:
                 return tick
-        return min((t for t in self.asks if start < t <= end), default=NO_ASK)
+        found = min((t for t in self.asks if start < t <= end), default=NO_ASK)
+        self.bounded += found == NO_ASK and any(t > start for t in self.asks)
+        return found
 
     def set_bid(self, tick: int, qty: float, lots: int) -> float:
         """New quantity of a bid; returns the old one."""

@@ -8,7 +8,7 @@ from lobgym.sim import records as rec
 from lobgym.sim.instrument import BUILTIN, Instrument
 from lobgym.sim.tape import Tape
 
-__all__ = ["wild_tape"]
+__all__ = ["thin_tape", "wild_tape"]
 
 
 def wild_tape(seed: int, rows: int = 20_000, instrument: Instrument | None = None, middle: int = 1000) -> Tape:
@@ -45,3 +45,23 @@ def wild_tape(seed: int, rows: int = 20_000, instrument: Instrument | None = Non
         events["flags"][at : at + 11] = 0
     events["local_ns"] = np.maximum(events["local_ns"], events["exch_ns"])
     return Tape(events, instrument)
+
+
+def thin_tape(seed: int, rows: int = 20_000, instrument: Instrument | None = None, middle: int = 1000) -> Tape:
+    """A random tape of few levels, whose sides often become empty, and which cross in every third row or so.
+
+    There the hash map book forgets its bounds, and finds levels no more that were left behind.
+    """
+    rng = np.random.default_rng([78, seed])
+    events = np.zeros(rows, rec.EVENT_DTYPE)
+    side = rng.choice([rec.BUY, rec.SELL], rows)
+    printed = rng.random(rows) < 0.2
+    mid = middle + np.cumsum(rng.choice([-1, 0, 1], rows) * (rng.random(rows) < 0.02))
+    events["kind"] = np.where(printed, rec.TRADE, rec.DEPTH)
+    events["side"] = side
+    events["price_ticks"] = np.maximum(mid, 50) - np.where(printed, -side, side) * rng.integers(-1, 3, rows)
+    events["qty_lots"] = np.where(~printed & (rng.random(rows) < 0.6), 0, rng.integers(1, 6, rows))
+    events["exch_ns"] = 10**9 + np.cumsum(rng.choice([0, 1, 1000, 400_000], rows))
+    events["local_ns"] = events["exch_ns"] + rng.integers(0, 3_000_000, rows)
+    events["flags"] = rec.LAST
+    return Tape(events, instrument or BUILTIN["synthetic", "SYNTH"])

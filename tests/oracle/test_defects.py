@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,19 @@ import pytest
 from lobgym.sim import records as rec
 from lobgym.sim.instrument import SYNTH
 from lobgym.sim.tape import Tape
-from tests.oracle.cases import CANCEL, MODIFY, SUBMIT, Case, differences, engine_python, model_rows, run_engine, stop
-from tests.oracle.ours import play
+from tests.oracle.cases import (
+    CANCEL,
+    MODIFY,
+    SUBMIT,
+    Case,
+    differences,
+    engine_python,
+    mended,
+    model_rows,
+    run_engine,
+    stop,
+)
+from tests.oracle.ours import against_ours, play
 from tests.oracle.reference_hft import (
     BAD_STATUS,
     FILLED,
@@ -48,6 +61,8 @@ Script = tuple[tuple[Any, ...], ...]  # requests (ms, kind, id, ...)
 PARTIAL, WHOLE = True, False
 BUY_5_AT_99 = (1, SUBMIT, 1, 1, 99, 5, LIMIT, GTC)
 THROUGH = (20, rec.TRADE, rec.SELL, 90, 1)
+BUY_15_AT_99 = (1, SUBMIT, 1, 1, 99, 15, LIMIT, GTC)
+ONE_LOT_THEN_FIVE = tape_of(*BOOK, (10, rec.TRADE, rec.SELL, 99, 11), (20, rec.TRADE, rec.SELL, 99, 5), LATE)
 
 MARKETS: dict[str, tuple[Tape, bool, Script]] = {
     "walk": (tape_of(*BOOK, LATE), PARTIAL, ((1, SUBMIT, 1, 1, 102, 5, LIMIT, GTC),)),
@@ -66,6 +81,8 @@ MARKETS: dict[str, tuple[Tape, bool, Script]] = {
     "moved, smaller": (tape_of(*BOOK, THROUGH, LATE), WHOLE, (BUY_5_AT_99, (5, MODIFY, 1, 1, 98, 2))),
     "larger": (tape_of(*BOOK, THROUGH, LATE), WHOLE, (BUY_5_AT_99, (5, MODIFY, 1, 1, 99, 9))),
     "smaller": (tape_of(*BOOK, THROUGH, LATE), WHOLE, (BUY_5_AT_99, (5, MODIFY, 1, 1, 99, 2))),
+    "a hair": (ONE_LOT_THEN_FIVE, PARTIAL, (BUY_15_AT_99, (15, MODIFY, 1, 1, 99, 14))),
+    "no hair": (ONE_LOT_THEN_FIVE, PARTIAL, (BUY_15_AT_99, (15, MODIFY, 1, 1, 99, 13))),
     "revived": (
         tape_of(*BOOK, (10, rec.TRADE, rec.SELL, 99, 15), (30, rec.TRADE, rec.SELL, 90, 1), LATE),
         PARTIAL,
@@ -131,6 +148,8 @@ def our_position(case: Case) -> int:
         ("ioc", 3, 0, 3),  # 3 lots at its limit; then it expires, and nothing is credited
         ("two prints", 5, 3, 5),  # 2 lots, then 3, of a resting order
         ("late cancel", 2, 4, 2),  # the refusal of a cancel carries the fill again
+        ("a hair", 1, 0, 6),  # of 15 lots 14 are left, less a hair: a modify to 14 is an increase, the place is lost
+        ("no hair", 6, 0, 6),  # a modify to 13 keeps it
         ("revived", 10, 10, 5),  # a modify on its way meets an order that is filled, and enters it anew
         ("moved, smaller", 5, 5, 5),  # the change asked for 2 lots; kept by the profile
         ("larger", 5, 5, 5),  # for 9
@@ -140,6 +159,31 @@ def our_position(case: Case) -> int:
 def test_what_it_credits(results: Results, name: str, filled: int, credited: int, ours: int) -> None:
     case, engine = results[name]
     assert (filled_lots(case), position_lots(engine), our_position(case)) == (filled, credited, ours)
+
+
+def test_only_a_hair_is_left_out(results: Results) -> None:
+    """What follows on the lost place is not asked of ours; the mended model is, and that says what ours does."""
+    case, _ = results["a hair"]
+    judged, (peer, codes) = against_ours(case), mended(case)
+    assert (list(case.model.misjudged), judged.wrong, judged.fills, judged.mended) == ([1], [], 1, 2)
+    assert [round(fill[3] * 1000) for fill in peer.fills] == [1, 5]
+    assert codes == case.codes
+    case, _ = results["no hair"]
+    judged = against_ours(case)
+    assert (case.model.misjudged, judged.wrong, judged.fills, judged.mended) == ({}, [], 2, 0)
+
+
+def test_a_fill_too_many_would_be_seen(results: Results) -> None:
+    """Of an order before it is misjudged, of another one, and after that by the mended model."""
+    case, _ = results["a hair"]
+    first = case.model.fills[0]
+    changed = replace(case, model=copy(case.model))
+    changed.model.fills = [(*first[:3], first[3] + 0.001, first[4])]
+    assert len(against_ours(changed).wrong) == 1
+    changed.model.fills = [*case.model.fills, (first[0], 2, *first[2:])]
+    assert len(against_ours(changed).wrong) == 1
+    changed = replace(case, lots=[14, *case.lots[1:]])  # so that the modify makes the order larger, on our side
+    assert [what.split()[0] for what in against_ours(changed).wrong] == ["mended"]
 
 
 def test_an_exact_fill_breaks_it(results: Results) -> None:
