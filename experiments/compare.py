@@ -11,7 +11,7 @@ import numpy as np
 from lobgym.sim.measures import CATALOG, Curve, Distribution, Measures
 from lobgym.sim.measures.types import finite
 
-__all__ = ["compare", "curve_distance", "histogram_l1", "relative_difference", "wasserstein"]
+__all__ = ["compare", "curve_distance", "histogram_l1", "relative_difference", "unit_of", "wasserstein"]
 
 
 def wasserstein(a: Distribution, b: Distribution) -> float:
@@ -81,6 +81,12 @@ def compare(a: Measures, b: Measures, names: tuple[str, str] = ("A", "B")) -> di
         measures[name] = one
     sides = {key: {"name": name, **one.source()} for key, name, one in zip("ab", names, (a, b), strict=True)}
     return {**sides, "overall": _overall(measures), "measures": measures}
+
+
+def unit_of(data: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+    """Unit of a measure for a reader: `base` is the currency that both sides have, if they have one."""
+    bases = [str(data[key]["base"]) for key in "ab"]
+    return bases[0] if one["unit"] == "base" and bases[0] == bases[1] else str(one["unit"])
 
 
 def _distributions(a: Distribution, b: Distribution) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from lobgym.experiments.compare import cumulative
+from lobgym.experiments.compare import cumulative, unit_of
 from lobgym.experiments.page import html_text, legend_of, page_of, tile
 from lobgym.experiments.svg import Series, format_number, line_chart
 from lobgym.sim.measures import CATALOG, Curve, Distribution, Measures
@@ -23,7 +23,7 @@ SHOWN_DISTRIBUTIONS: Final = tuple(
 _SMALL: Final = (560, 210)
 _POINTS: Final = 300
 _TAIL: Final = 0.005  # share of the weight at each end that charts leave out
-_GRIDS: Final = {"time": "by time", "clock": "each 100 ms or s", "event": "each event"}
+_GRIDS: Final = {"time": "by time", "clock": "by the clock", "event": "by event"}
 
 
 def render_comparison(data: Mapping[str, Any], a: Measures, b: Measures, facts: Sequence[tuple[str, str]]) -> str:
@@ -48,7 +48,10 @@ def render_comparison(data: Mapping[str, Any], a: Measures, b: Measures, facts: 
 
 
 def _names(data: Mapping[str, Any]) -> str:
-    return legend_of([("one", f"A: {data['a']['name']}"), ("two", f"B: {data['b']['name']}")])
+    """Legend; of a path only its last part."""
+    return legend_of(
+        [(css, f"{key.upper()}: {data[key]['name'].rsplit('/', 1)[-1]}") for key, css in (("a", "one"), ("b", "two"))]
+    )
 
 
 def _header(data: Mapping[str, Any]) -> str:
@@ -85,12 +88,13 @@ def _distributions(data: Mapping[str, Any], a: Measures, b: Measures) -> str:
     rows, charts = [], []
     for name, one in _of_kind(data, "distribution"):
         away = one["distance"]
-        cells = [_figure(one[side][key]) for key in ("mean",) for side in "ab"]
+        cells = [_figure(one[side]["mean"]) for side in "ab"]
         cells += [_figure(one[side]["quantiles"]["0.5"]) for side in "ab"]
         cells += [_figure(away["wasserstein"]), _figure(away["wasserstein_per_std"]), _figure(away["l1"])]
         rows.append(_row(data, name, one, cells))
         if name in SHOWN_DISTRIBUTIONS:
-            heading = f"{name}{f', {_unit(data, one)}' if one['unit'] else ''}"
+            unit = unit_of(data, one)
+            heading = name if name.endswith(unit) else f"{name}, {unit}"
             chart = _distribution_chart(name, a.distributions[name], b.distributions[name])
             charts.append(f"<div><h3>{html_text(heading)}</h3>{chart}</div>")
     heads = ("mean A", "mean B", "median A", "median B", "Wasserstein-1", "by std of A", "L1")
@@ -131,7 +135,7 @@ def _depth(data: Mapping[str, Any], a: Measures, b: Measures) -> str:
         ]
         chart = line_chart(series, label=f"mean depth of the {side}s", x_unit="", size=_SMALL, zero_line=True)
         charts.append(f"<div><h3>{side} side</h3>{chart}</div>")
-    note = f"Mean quantity at levels 1 to {DEPTH_LEVELS}, counted from the best, in {_bases(data)}."
+    note = f"Mean quantity at levels 1 to {DEPTH_LEVELS}, counted from the best, in {unit_of(data, {'unit': 'base'})}."
     return _card("Depth by level", note, f'{_names(data)}<div class="charts">{"".join(charts)}</div>')
 
 
@@ -180,20 +184,12 @@ def _of_kind(data: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str,
     return [(name, one) for name, one in data["measures"].items() if one["kind"] == kind]
 
 
-def _bases(data: Mapping[str, Any]) -> str:
-    return str(data["a"]["base"] if data["a"]["base"] == data["b"]["base"] else "units of each base currency")
-
-
-def _unit(data: Mapping[str, Any], one: Mapping[str, Any]) -> str:
-    return _bases(data) if one["unit"] == "base" else str(one["unit"])
-
-
 def _row(data: Mapping[str, Any], name: str, one: Mapping[str, Any], cells: Sequence[str]) -> str:
     """A row: name with its meaning below the pointer, unit, grid, figures."""
     return (
         f'<tr><td class="left" title="{html_text(CATALOG[name].about)}">'
         f'<span class="name">{html_text(name)}</span></td>'
-        f'<td class="left">{html_text(_unit(data, one))}</td><td class="left">{_GRIDS[one["grid"]]}</td>'
+        f'<td class="left">{html_text(unit_of(data, one))}</td><td class="left">{_GRIDS[one["grid"]]}</td>'
         + "".join(f"<td>{cell}</td>" for cell in cells)
         + "</tr>"
     )

@@ -84,9 +84,9 @@ def line_chart(
         y = to_y(value)
         parts.append(f'<line class="{css}" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick end" x="{_LEFT - 8}" y="{y + 4:.1f}">{_tick_text(value, step)}</text>')
-    x_ticks = _powers(x_low, x_high) if log_x else nice_ticks(x_low, x_high, max(3, width // 130))
+    x_ticks = _log_ticks(x_low, x_high) if log_x else nice_ticks(x_low, x_high, max(3, width // 130))
     for value in x_ticks:
-        unit = f" {x_unit}" if value == x_ticks[-1] else ""
+        unit = f" {x_unit}" if x_unit and value == x_ticks[-1] else ""
         parts.append(f'<text class="tick middle" x="{to_x(value):.1f}" y="{height - 8}">{value:g}{unit}</text>')
     for one in series:
         if one.low:
@@ -159,12 +159,13 @@ def shared_decimals(values: Iterable[float], digits: int = 3) -> int:
     return min(max(digits - 1 - math.floor(math.log10(sizes[len(sizes) // 2])), 0), 8) if sizes else 0
 
 
-def _powers(low: float, high: float) -> list[float]:
-    """Powers of ten within [low, high], thinned to at most seven; where there are fewer than two, round numbers."""
-    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-    stride = max(1, -(-(last - first + 1) // 7))
-    powers = [10.0**k for k in range(first, last + 1, stride)]
-    return powers if len(powers) > 1 else nice_ticks(low, high, 3)
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten within [low, high], at most seven; over less than three of them also 2 and 5 times as much."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    factors = (1, 2, 5) if last - first <= 3 else (1,)
+    stride = -(-(last - first + 1) // 7)
+    ticks = [factor * 10.0**k for k in range(first, last + 1, stride) for factor in factors]
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def _tick_text(value: float, step: float) -> str:

@@ -44,6 +44,13 @@ def compare_command(
     if as_json:
         print_json(data)
         return
+    for key in "ab":
+        one = data[key]
+        console.print(
+            f"{key.upper()}: {one['name']}, {one['venue']} {one['symbol']}, {one['span_s']:,.1f} s, "
+            f"{one['rows']:,} rows, {one['prints']:,} prints",
+            highlight=False,
+        )
     for table in _tables(data):
         console.print(table)
     if out is not None:
@@ -83,36 +90,29 @@ def _write_page(out: Path, data: dict[str, Any], a: Measures, b: Measures) -> No
 
 def _tables(data: dict[str, Any]) -> list[Table]:
     """Scalars, distributions (of depth only the best level), curves."""
+    from lobgym.experiments.compare import unit_of
     from lobgym.experiments.compare_html import SHOWN_DISTRIBUTIONS
 
-    scalars = Table("figure", "unit", "A", "B", "B to A", title=_title(data), title_justify="left")
+    scalars = Table("figure", "unit", "A", "B", "B to A")
     distributions = Table("distribution", "unit", "mean A", "mean B", "W1 / std A", "L1")
     curves = Table("curve", "points", "apart, in standard errors")
     for name, one in data["measures"].items():
         away = one["distance"]
         if one["kind"] == "scalar":
             share = "-" if away["relative"] is None else f"{away['relative']:+.1%}"
-            scalars.add_row(name, one["unit"], _figure(one["a"]), _figure(one["b"]), share)
+            scalars.add_row(name, unit_of(data, one), _figure(one["a"]), _figure(one["b"]), share)
         elif one["kind"] == "curve":
             curves.add_row(name, str(away["points"]), _figure(away["per_standard_error"]))
         elif name in SHOWN_DISTRIBUTIONS:
             means = (_figure(one[side]["mean"]) for side in "ab")
             apart = (_figure(away[key]) for key in ("wasserstein_per_std", "l1"))
-            distributions.add_row(name, one["unit"], *means, *apart)
+            distributions.add_row(name, unit_of(data, one), *means, *apart)
     overall = data["overall"]
     distributions.caption = (
         f"mean over all, with depth at levels 2 to 10: W1 / std A {_figure(overall['wasserstein_per_std_mean'])}, "
         f"L1 {_figure(overall['l1_mean'])}"
     )
     return [scalars, distributions, curves]
-
-
-def _title(data: dict[str, Any]) -> str:
-    return "\n".join(
-        f"{key.upper()}: {one['name']}, {one['venue']} {one['symbol']}, {one['span_s']:,.1f} s, {one['rows']:,} rows, "
-        f"{one['prints']:,} prints"
-        for key, one in ((key, data[key]) for key in "ab")
-    )
 
 
 def _figure(value: float | None) -> str:
