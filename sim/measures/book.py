@@ -50,10 +50,9 @@ def first_state_ns(book: BookView) -> int:
 
 @njit_lean
 def spread_by_time(
-    book: BookView, start_ns: int, end_ns: int, ticks: NDArray[np.int64], bps: NDArray[np.int64],
-    sums: NDArray[np.float64],
-) -> int:  # fmt: skip
-    """Add the nanoseconds of each spread in [start, end) to two histograms of fine bins.
+    book: BookView, end_ns: int, ticks: NDArray[np.int64], bps: NDArray[np.int64], sums: NDArray[np.float64]
+) -> int:
+    """Add the nanoseconds for which each spread stood before `end_ns` to two histograms of fine bins.
 
     Returns how many pairs of bests there were, one after another.
 
@@ -65,7 +64,7 @@ def spread_by_time(
     ns, i, j = next_stamp(book, 0, 0)
     while ns >= 0 and ns < end_ns:
         after, next_i, next_j = next_stamp(book, i, j)
-        held = (end_ns if after < 0 else min(after, end_ns)) - max(ns, start_ns)
+        held = (end_ns if after < 0 else min(after, end_ns)) - ns
         mid2 = mid2_of(book, i, j)
         if held > 0 and mid2 > 0:
             spread = ask_tick(book, j) - bid_tick(book, i)

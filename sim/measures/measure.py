@@ -122,7 +122,7 @@ def _bins() -> NDArray[np.int64]:
 
 def _of_spread(span: _Span) -> _Parts:
     ticks, bps, sums = _bins(), _bins(), np.zeros(3)
-    pairs = int(spread_by_time(span.market.exch_view[0], span.start_ns, span.end_ns, ticks, bps, sums))
+    pairs = int(spread_by_time(span.market.exch_view[0], span.end_ns, ticks, bps, sums))
     spreads = {
         "spread_ticks": Distribution.of_bins(ticks, 1.0, sums[1], pairs),
         "spread_bps": Distribution.of_bins(bps, BPS_UNIT, sums[2] * BPS_UNIT, pairs),

@@ -220,13 +220,15 @@ def test_a_tape_by_hand() -> None:
 
 def test_prints_of_one_stamp_and_side_are_one_trade_event() -> None:
     book = [(rec.CLEAR, 0, 0, 0, 0), (rec.SNAPSHOT, BUY, 999, 9999, 0), (rec.SNAPSHOT, SELL, 1001, 9999, 0)]
-    rows: list[Message] = [(T0, T0, book)]
+    # What bears the stamp of the span's start does not count.
+    rows: list[Message] = [(T0, T0, book), (T0, T0, [(rec.TRADE, BUY, 1001, 1, 0)])]
     for k in range(1, 101):
         ns = T0 + k * S // 4
         sides = (BUY, SELL, BUY, BUY, SELL)
         rows += [(ns, ns, [(rec.TRADE, side, 1000 + side, 1, 0)]) for side in sides]
     ours = measure(Market.compile(tape_of(rows)))
     assert (ours.prints, ours.trade_events) == (500, 200)
+    assert ours.rows == 500
     assert ours.trade_rate == 2.5 * ours.trade_event_rate
     # Buyer and seller in turn.
     assert ours.curves["sign_acf"].y[:2] == pytest.approx([-1 + 1 / 200, 1 - 2 / 200])
