@@ -1,23 +1,21 @@
 """The leaderboard as one self-contained HTML page: no scripts, no fonts, no images from anywhere.
 
 The page is a function of plain data (`render_page`), the same data that the JSON file holds, so that the same results
-give the same bytes. Its content security policy forbids it to load anything.
+give the same bytes.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from lobgym.experiments.page import html_text, legend_of, page_of, tile
 from lobgym.experiments.svg import Marks, Series, format_fixed, format_number, line_chart, shared_decimals, whisker
 
 __all__ = ["render_page", "write_text"]
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 # Key of a row, head, unit below it, whether the figure carries its sign, and how a share is written.
 _COLUMNS = (
     ("pnl_bps", "PnL / notional", "bps", True, False),
@@ -53,7 +51,6 @@ def render_page(
         traces: episodes to draw, `Trace.to_json()` each; of the best trained and the best fixed policy, usually.
         gates: a gate report as plain data: `{"ok": bool, "gates": [{"name", "ok", "summary"}, ...]}`.
     """
-    style = files("lobgym.experiments").joinpath("page.css").read_text(encoding="utf-8")
     sections = [
         _header(board),
         _tiles(board, gates),
@@ -62,25 +59,18 @@ def render_page(
         *([_gates(gates)] if gates else []),
         _provenance(board),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>{_text(board['title'])}</title>\n<style>\n{style}</style></head>\n<body><main>\n"
-        + "\n".join(sections)
-        + "\n</main></body></html>\n"
-    )
+    return page_of(board["title"], sections)
 
 
 def _header(board: Mapping[str, Any]) -> str:
     tape = board["tape"]
     episodes = f"{board['episodes']} episodes of {format_number(board['episode_seconds'])} s"
     lede = (
-        f"{len(board['rows'])} policies on the {_text(board['split'])} split of {_text(tape['symbol'])} "
-        f"({_text(tape['name'])}), {episodes} for each of {len(board['seeds'])} seeds. PnL is per episode, "
-        f"in {_text(board['currency'])}, net of fees, marked at the mid."
+        f"{len(board['rows'])} policies on the {html_text(board['split'])} split of {html_text(tape['symbol'])} "
+        f"({html_text(tape['name'])}), {episodes} for each of {len(board['seeds'])} seeds. PnL is per episode, "
+        f"in {html_text(board['currency'])}, net of fees, marked at the mid."
     )
-    return f'<header><h1>{_text(board["title"])}</h1><p class="lede">{lede}</p></header>'
+    return f'<header><h1>{html_text(board["title"])}</h1><p class="lede">{lede}</p></header>'
 
 
 def _tiles(board: Mapping[str, Any], gates: Mapping[str, Any] | None) -> str:
@@ -89,28 +79,20 @@ def _tiles(board: Mapping[str, Any], gates: Mapping[str, Any] | None) -> str:
         row = next((row for row in board["rows"] if row["kind"] == kind), None)
         if row is not None:
             who = f"{row['policy']} on {row['env']}, {_range(row['pnl']) if row['fills'] else 'never traded'}"
-            tiles.append(_tile(what, _signed(row["pnl"]["mean"]), board["currency"], who))
+            tiles.append(tile(what, _signed(row["pnl"]["mean"]), board["currency"], who))
     lead = board.get("lead")
     if lead:
         low, high = lead["low"], lead["high"]
         verdict = "ahead" if low > 0 else "behind" if high < 0 else "not told apart"
         tiles.append(
-            _tile("Trained minus fixed, paired", _signed(lead["mean"]), board["currency"], f"{_range(lead)}: {verdict}")
+            tile("Trained minus fixed, paired", _signed(lead["mean"]), board["currency"], f"{_range(lead)}: {verdict}")
         )
     if gates is not None:
         passed = sum(1 for gate in gates["gates"] if gate["ok"])
         css = "good" if gates["ok"] else "bad"
         figure = f'<span class="{css}">{"passed" if gates["ok"] else "failed"}</span>'
-        tiles.append(_tile("Gates", figure, "", f"{passed} of {len(gates['gates'])} hold"))
+        tiles.append(tile("Gates", figure, "", f"{passed} of {len(gates['gates'])} hold"))
     return f'<div class="tiles">{"".join(tiles)}</div>'
-
-
-def _tile(what: str, figure: str, unit: str, who: str) -> str:
-    small = f" <small>{_text(unit)}</small>" if unit else ""
-    return (
-        f'<div class="tile"><div class="what">{_text(what)}</div><div class="figure">{figure}{small}</div>'
-        f'<div class="who">{_text(who)}</div></div>'
-    )
 
 
 def _table(board: Mapping[str, Any]) -> str:
@@ -151,8 +133,8 @@ def _row(row: Mapping[str, Any], domain: tuple[float, float], decimals: int, cel
     low, high = format_fixed(pnl["low"], decimals, True), format_fixed(pnl["high"], decimals, True)
     tag = '<span class="tag trained">trained</span>' if row["kind"] == "trained" else ""
     return (
-        f'<tr><td class="left"><span class="name">{_text(row["policy"])}</span>{tag}</td>'
-        f'<td class="left">{_text(row["env"])}</td>'
+        f'<tr><td class="left"><span class="name">{html_text(row["policy"])}</span>{tag}</td>'
+        f'<td class="left">{html_text(row["env"])}</td>'
         f"<td><b>{format_fixed(pnl['mean'], decimals, True)}</b><br><small>{low} to {high}</small></td>"
         f'<td class="interval">{whisker(pnl["mean"], pnl["low"], pnl["high"], domain, row["kind"])}</td>'
         + "".join(f"<td>{cell}</td>" for cell in cells)
@@ -161,8 +143,8 @@ def _row(row: Mapping[str, Any], domain: tuple[float, float], decimals: int, cel
 
 
 def _episodes(board: Mapping[str, Any], traces: Sequence[Mapping[str, Any]]) -> str:
-    currency = _text(board["currency"])
-    legend = _legend([(trace["kind"], f"{trace['policy']} ({trace['env']})") for trace in traces])
+    currency = html_text(board["currency"])
+    legend = legend_of([(trace["kind"], f"{trace['policy']} ({trace['env']})") for trace in traces])
     equity = [Series(str(t["policy"]), t["kind"], t["time_s"], t["equity"]) for t in traces]
     inventory = [Series(str(t["policy"]), t["kind"], t["time_s"], t["inventory"], step=True) for t in traces]
     starts = {trace["start_ns"] for trace in traces}
@@ -172,12 +154,13 @@ def _episodes(board: Mapping[str, Any], traces: Sequence[Mapping[str, Any]]) -> 
         f"{same}, not a chosen one. Shown are the best trained policy and the best fixed one that trades.</p>",
         f"<h3>Equity, {currency}</h3>{legend}",
         line_chart(equity, label="equity over time", zero_line=True),
-        f"<h3>Inventory, {_text(board['base'])}</h3>",
+        f"<h3>Inventory, {html_text(board['base'])}</h3>",
         line_chart(inventory, label="inventory over time", size=(1080, 190), zero_line=True),
     ]
     for trace in traces:
         legend = _FILL_LEGEND if trace["fills"] else '<p class="note">It had no fill in this episode.</p>'
-        parts.append(f"<h3>Mid price and fills of {_text(trace['policy'])} ({_text(trace['env'])})</h3>{legend}")
+        whose = html_text(f"{trace['policy']} ({trace['env']})")
+        parts.append(f"<h3>Mid price and fills of {whose}</h3>{legend}")
         price = Series("mid", "price", trace["time_s"], trace["price"])
         marks = [_marks(trace["fills"], side) for side in (1, -1)]
         parts.append(
@@ -205,17 +188,10 @@ _FILL_LEGEND = (
 )
 
 
-def _legend(entries: Sequence[tuple[str, str]]) -> str:
-    items = "".join(
-        f'<span class="{css}"><i></i><span class="key">{_text(name)}</span></span>' for css, name in entries
-    )
-    return f'<div class="legend">{items}</div>'
-
-
 def _gates(gates: Mapping[str, Any]) -> str:
     items = "".join(
         f'<li><b class="{"good" if gate["ok"] else "bad"}">{"pass" if gate["ok"] else "FAIL"}</b>'
-        f"<b>{_text(gate['name'])}</b><span>{_text(gate['summary'])}</span></li>"
+        f"<b>{html_text(gate['name'])}</b><span>{html_text(gate['summary'])}</span></li>"
         for gate in gates["gates"]
     )
     return f'<section class="card"><h2>Gates</h2><ul class="gates">{items}</ul></section>'
@@ -230,7 +206,7 @@ def _provenance(board: Mapping[str, Any]) -> str:
         *([("commit", board["commit"])] if board.get("commit") else []),
         ("version", f"lobgym {board['version']}"),
     ]
-    items = "".join(f"<dt>{name}</dt><dd><code>{_text(value)}</code></dd>" for name, value in rows)
+    items = "".join(f"<dt>{name}</dt><dd><code>{html_text(value)}</code></dd>" for name, value in rows)
     return (
         '<section class="card"><h2>How to get this again</h2><p class="note">Everything here happened in a replay of a '
         f"recorded or generated market; no order ever reached a venue.</p><dl>{items}</dl></section>"
@@ -244,7 +220,3 @@ def _range(interval: Mapping[str, Any]) -> str:
 
 def _signed(value: float) -> str:
     return format_number(value, sign=True)
-
-
-def _text(value: object) -> str:
-    return escape(str(value), quote=True)

@@ -17,13 +17,18 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 26, 12, 30
 
 @dataclass(frozen=True)
 class Series:
-    """A line: its name, the CSS class that colours it, its points, and whether it holds its value between them."""
+    """A line: its name, the CSS class that colours it, its points, and whether it holds its value between them.
+
+    `low` and `high`, where given, are the edges of a band around it, one of each for a point.
+    """
 
     name: str
     css: str
     x: Sequence[float]
     y: Sequence[float]
     step: bool = False
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -46,21 +51,27 @@ def line_chart(
     x_unit: str = "s",
     size: tuple[int, int] = (1080, 260),
     zero_line: bool = False,
+    log_x: bool = False,
 ) -> str:
-    """An SVG element with axes, a grid, the lines, and the marks above them. `label` describes it to screen readers."""
+    """An SVG element with axes, a grid, the lines, and the marks above them. `label` describes it to screen readers.
+
+    With `log_x` every x must be above 0.
+    """
     width, height = size
-    ys = [value for one in series for value in one.y] + [value for one in marks for value in one.y]
+    ys = [value for one in series for value in (*one.y, *one.low, *one.high)]
+    ys += [value for one in marks for value in one.y]
     xs = [value for one in series for value in one.x]
     if not xs or not ys:
         nothing = f'<text x="10" y="34" class="tick">no data: {escape(label)}</text>'
         return f'<svg viewBox="0 0 {width} 60" role="img">{nothing}</svg>'
     low, high = _domain([*ys, 0.0] if zero_line else ys)
     x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
-    across = (width - _LEFT - _RIGHT) / (x_high - x_low)
+    at = math.log10 if log_x else float
+    across = (width - _LEFT - _RIGHT) / (at(x_high) - at(x_low))
     down = (height - _TOP - _BOTTOM) / (high - low)
 
     def to_x(value: float) -> float:
-        return _LEFT + (value - x_low) * across
+        return _LEFT + (at(value) - at(x_low)) * across
 
     def to_y(value: float) -> float:
         return _TOP + (high - value) * down
@@ -73,10 +84,15 @@ def line_chart(
         y = to_y(value)
         parts.append(f'<line class="{css}" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick end" x="{_LEFT - 8}" y="{y + 4:.1f}">{_tick_text(value, step)}</text>')
-    x_ticks = nice_ticks(x_low, x_high, 8)
+    x_ticks = _log_ticks(x_low, x_high) if log_x else nice_ticks(x_low, x_high, max(3, width // 130))
     for value in x_ticks:
-        unit = f" {x_unit}" if value == x_ticks[-1] else ""
+        unit = f" {x_unit}" if x_unit and value == x_ticks[-1] else ""
         parts.append(f'<text class="tick middle" x="{to_x(value):.1f}" y="{height - 8}">{value:g}{unit}</text>')
+    for one in series:
+        if one.low:
+            edge = [*zip(one.x, one.high, strict=True), *reversed(list(zip(one.x, one.low, strict=True)))]
+            outline = _path([(to_x(x), to_y(y)) for x, y in edge], False)
+            parts.append(f'<path class="band {one.css}" d="{outline}Z"/>')
     for one in series:
         points = _thin(list(zip(one.x, one.y, strict=True)))
         path = _path([(to_x(x), to_y(y)) for x, y in points], one.step)
@@ -141,6 +157,15 @@ def shared_decimals(values: Iterable[float], digits: int = 3) -> int:
     """Digits after the point that give the median size of the values, zeros aside, about `digits` significant ones."""
     sizes = sorted(abs(value) for value in values if value and math.isfinite(value))
     return min(max(digits - 1 - math.floor(math.log10(sizes[len(sizes) // 2])), 0), 8) if sizes else 0
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten within [low, high], at most seven; over less than three of them also 2 and 5 times as much."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    factors = (1, 2, 5) if last - first <= 3 else (1,)
+    stride = -(-(last - first + 1) // 7)
+    ticks = [factor * 10.0**k for k in range(first, last + 1, stride) for factor in factors]
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def _tick_text(value: float, step: float) -> str:

@@ -5,6 +5,7 @@
     |   +-- TapeFormatError      not a tape, or columns, dtypes or values that no tape has
     |   +-- TapeDigestError      the content does not have the digest that it states
     |   +-- FeedError            a raw recording that cannot be imported
+    |   +-- MeasureError         a tape with too little on it to be measured
     +-- LogError                 an event log that cannot be read or written
     |   +-- LogFormatError       not an event log, or not what was written
     +-- InstrumentError          an unknown symbol, or an instrument that contradicts itself
@@ -35,6 +36,7 @@ __all__ = [
     "LobgymError",
     "LogError",
     "LogFormatError",
+    "MeasureError",
     "ParamsError",
     "SessionError",
     "TapeDigestError",
@@ -65,6 +67,10 @@ class TapeDigestError(TapeError):
 
 class FeedError(TapeError):
     """A raw recording that cannot be imported."""
+
+
+class MeasureError(TapeError):
+    """A tape with too little on it to be measured, or one that was not compiled for it."""
 
 
 class LogError(LobgymError):

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lobgym
-from lobgym.experiments.cli import logs, service, tapes
+from lobgym.experiments.cli import logs, market, service, tapes
 from lobgym.experiments.cli.console import fail
 from lobgym.experiments.cli.research import add_to as add_research
 from lobgym.sim.errors import LobgymError
@@ -42,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(tapes.app, name="tape")
 app.add_typer(logs.app, name="log")
+app.add_typer(market.app, name="market")
 add_research(app)
 service.add_to(app)
 

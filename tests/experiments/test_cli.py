@@ -43,6 +43,8 @@ GROUPS = (
     "tape export",
     "log",
     "log show",
+    "market",
+    "market compare",
 )
 COMMANDS = ("train", "export", "gate", "paper", "replay", "leaderboard", "bench", "demo")
 
@@ -75,6 +77,8 @@ def _wrong_inputs(folder: Path) -> list[tuple[list[str], str]]:
         (["tape", "inspect", str(not_a_tape)], "not.parquet"),
         (["tape", "inspect", "synth?seeds=3"], "seeds"),
         (["tape", "make", "synth?minutes=0.1", "--out", str(folder / "no" / "such" / "t.parquet")], "t.parquet"),
+        (["market", "compare", TAPE, str(folder / "missing.parquet")], "missing.parquet"),
+        (["market", "compare", "synth?minutes=0.1", TAPE], "synth?minutes=0.1"),
         (["train", "--tape", "nothing", "--out", str(folder / "run")], "nothing"),
         (["train", "--algo", "dqn", "--env", "grid", "--tape", "synth?minutes=10", "--out", str(folder / "r")], "dqn"),
         (["train", "--tape", TAPE, "--out", str(folder / "run")], "too short"),

@@ -23,6 +23,7 @@ from lobgym.sim.actions import GRID_BINS, GRID_NAMES
 from lobgym.sim.desk_spec import SPACING_MULTIPLES, DeskSpec
 from lobgym.sim.instrument import BUILTIN, load_instrument
 from lobgym.sim.market import Market
+from lobgym.sim.measures import CATALOG
 from lobgym.sim.observation import COLUMNS, GRID_COLUMNS, TARGET_COLUMNS
 from lobgym.sim.tape import Tape
 from tests.house.pages import blocks, links, table
@@ -142,6 +143,20 @@ def test_the_logged_figures() -> None:
 def test_the_leaderboard_figures() -> None:
     shown = [bare(row[0]) for row in table(page("leaderboard.md"), "figure", "formula")]
     assert set(shown) == {field.name for field in fields(SeedMetrics)} - {"seed", "pnl_units"}
+
+
+# -- compare.md --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["scalar", "distribution", "curve"])
+def test_the_measures(kind: str) -> None:
+    shown = table(page("compare.md"), kind, "over" if kind == "curve" else "unit")
+    left_out = {f"{side}_depth_{k}" for side in ("bid", "ask") for k in range(1, 11)} - {"bid_depth_1", "ask_depth_10"}
+    assert shown == [
+        [f"`{name}`", *([one.x] if kind == "curve" else []), one.unit, one.grid, one.about]
+        for name, one in CATALOG.items()
+        if one.kind == kind and name not in left_out
+    ]
 
 
 # -- tapes.md ----------------------------------------------------------------------------------------------------------
