@@ -40,7 +40,18 @@ class Tape:
         self, events: npt.NDArray[Any], instrument: Instrument, provenance: dict[str, Any] | None = None
     ) -> None:
         validate_events(events)
-        self._events = events.copy()
+        self._fill(events.copy(), instrument, provenance)
+
+    @classmethod
+    def taking(cls, events: npt.NDArray[Any], instrument: Instrument, provenance: dict[str, Any] | None = None) -> Tape:
+        """A tape of rows that nobody else keeps: they become read-only instead of being copied, a day is gigabytes."""
+        validate_events(events)
+        made = cls.__new__(cls)
+        made._fill(events, instrument, provenance)
+        return made
+
+    def _fill(self, events: npt.NDArray[Any], instrument: Instrument, provenance: dict[str, Any] | None) -> None:
+        self._events = events
         self._events.setflags(write=False)
         self._instrument = instrument
         try:
@@ -109,7 +120,7 @@ class Tape:
         """Tape of a Parquet file. Raises `TapeError`, `TapeFormatError` or, for altered content, `TapeDigestError`."""
         events, instrument, provenance, digest = read_tape(Path(path))
         try:
-            tape = cls(events, instrument, provenance)
+            tape = cls.taking(events, instrument, provenance)
         except TapeFormatError as error:
             raise TapeFormatError(f"{path}: {error}") from None
         if tape.digest != digest:

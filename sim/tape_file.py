@@ -48,8 +48,6 @@ def write_tape(
         "lobgym.provenance": json.dumps(provenance, sort_keys=True),
     }
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in _COLUMNS], metadata=metadata)
-    columns = [pa.array(np.ascontiguousarray(events[name])) for name in _NAMES]
-    table = pa.Table.from_arrays(columns, schema=schema)
     if not path.name:
         raise TapeError(f"{path}: cannot write the tape: this names no file")
     # The name is unique among live writers, so that two of them cannot spoil each other's file.
@@ -58,7 +56,7 @@ def write_tape(
         if path.exists() and not path.is_file():  # the move would put a file where a device was
             raise TapeError(f"{path}: cannot write the tape: it exists and is no regular file")
         with open(aside, "wb") as file:
-            _write_table(table, file)
+            _write_rows(events, schema, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
@@ -70,17 +68,16 @@ def write_tape(
             aside.unlink()
 
 
-def _write_table(table: pa.Table, file: BinaryIO) -> None:
-    pq.write_table(
-        table,
-        file,
-        row_group_size=_ROWS_PER_GROUP,
-        use_dictionary=False,
-        column_encoding=_ENCODINGS,
-        compression="zstd",
-        compression_level=9,
+def _write_rows(events: npt.NDArray[Any], schema: pa.Schema, file: BinaryIO) -> None:
+    """Group by group, so that a day of rows is never in memory twice."""
+    with pq.ParquetWriter(
+        file, schema, use_dictionary=False, column_encoding=_ENCODINGS, compression="zstd", compression_level=9,
         data_page_size=1 << 20,
-    )
+    ) as writer:  # fmt: skip
+        for start in range(0, len(events), _ROWS_PER_GROUP):
+            rows = events[start : start + _ROWS_PER_GROUP]
+            columns = [pa.array(np.ascontiguousarray(rows[name])) for name in _NAMES]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
 def read_tape(path: Path) -> tuple[npt.NDArray[Any], Instrument, dict[str, Any], str]:

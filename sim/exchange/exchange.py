@@ -48,6 +48,7 @@ from lobgym.sim.exchange.state import (
     BoardCopy,
     FeedLatency,
     begin,
+    bind,
     copy_board,
     empty,
     fits_board,
@@ -64,7 +65,7 @@ from lobgym.sim.memory import address_of
 from lobgym.sim.money import economics_of, fits
 from lobgym.sim.params import SimParams
 from lobgym.sim.queue import LOTS_MAX
-from lobgym.sim.records import BUY, FREE, GTC, MARKET, SELL
+from lobgym.sim.records import BUY, EVENT_DTYPE, FREE, GTC, MARKET, SELL
 from lobgym.sim.rng import stream_key
 from lobgym.sim.session import LOG_LEVELS, fills_of
 from lobgym.sim.tape import Tape
@@ -145,6 +146,7 @@ class Exchange:
         feed: latency of the recorded feed.
         ladder_room: how many pictures of the best levels members' feeds can reach back for.
         log, log_rows: as for a `Session`.
+        record_rows: how many rows there is room for at first; more are made room for by copying.
 
     Raises ParamsError for an argument that is none of these. Only prices of the range are traded: `start_tick` less
     half the width, or 1 where that is higher, is the lowest.
@@ -156,7 +158,7 @@ class Exchange:
         width: int = 1 << 18, node_room: int = 1 << 16, record: str = "off", depth_every_ns: int = 50_000_000,
         mark_every_ns: int = 1_000_000_000, funding_every_ns: int = 0,
         schedule: Sequence[tuple[int, int, int, int]] = (), feed: FeedLatency | None = None, ladder_room: int = 4096,
-        log: str = "off", log_rows: int = 0,
+        log: str = "off", log_rows: int = 0, record_rows: int = 1 << 17,
     ) -> None:  # fmt: skip
         self._made_with = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         for name, value, kind in (
@@ -192,10 +194,11 @@ class Exchange:
         self._world, self._kept = bind_lanes(
             instrument, self.params, self.state, self._defaults, LOG_LEVELS[log], _ENTRIES
         )
-        rows = (_FIRST_ROWS if RECORDS[record] & bit else 0 for bit in (RECORD_LEVELS, RECORD_ORDERS))
+        whole("record_rows", record_rows, _FIRST_ROWS, _LOG_ROWS_MAX, ParamsError)
+        level_rows, order_rows = (record_rows if RECORDS[record] & bit else 0 for bit in (RECORD_LEVELS, RECORD_ORDERS))
         flow_state = self._flow_state(start_tick)
         self._arrays = new_arrays(
-            width, node_room, *rows, room, schedule_table(schedule), self._feed, flow_state,
+            width, node_room, level_rows, order_rows, room, schedule_table(schedule), self._feed, flow_state,
             np.zeros(1, STAMPED_DTYPE),
         )  # fmt: skip
         self._board = new_board(self._arrays, self._world, self._start)
@@ -459,6 +462,16 @@ class Exchange:
         if not self._start["record"] & RECORD_LEVELS:
             raise TapeFormatError("this exchange records no levels; make it with record='levels' or 'all'")
         return Tape(self.events(), self.instrument, self.provenance())
+
+    def take_tape(self) -> Tape:
+        """`tape`, for a day of rows: they are taken off the exchange without a copy, and it records on from here."""
+        if not self._start["record"] & RECORD_LEVELS:
+            raise TapeFormatError("this exchange records no levels; make it with record='levels' or 'all'")
+        tape = Tape.taking(self.events(), self.instrument, self.provenance())
+        self._arrays = self._arrays._replace(rows=np.zeros(_FIRST_ROWS, EVENT_DTYPE))
+        bind(self._board, self._arrays)
+        self._board["row_count"] = 0
+        return tape
 
     def order_tape(self) -> OrderTape:
         """The recorded feed of orders, which holds the true place of each in its queue (`lobgym.sim.exchange.places`).
