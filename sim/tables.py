@@ -77,7 +77,7 @@ def compile_events(events: NDArray[np.void], kernel: Callable[[Work], None], imp
         stamps = index_stamps(twin)
         local, last = exch._replace(ns=twin, group_ns=stamps[0], block_ns=stamps[1]), -1
     else:
-        order = np.argsort(events["local_ns"], kind="stable").astype(np.int64, copy=False)
+        order = np.argsort(events["local_ns"], kind="stable").astype(np.int32)
         local, last = _compile(events, order, levels, kernel, implied)[0], order[-1]
     starts = [int(first_quoted_ns(make_view(book)[0])) for book in (exch, local)]
     if min(starts) < 0:
@@ -87,7 +87,7 @@ def compile_events(events: NDArray[np.void], kernel: Callable[[Work], None], imp
 
 
 def _compile(
-    events: NDArray[np.void], order: NDArray[np.int64] | None, levels: Levels, kernel: Callable[[Work], None],
+    events: NDArray[np.void], order: NDArray[np.int32] | None, levels: Levels, kernel: Callable[[Work], None],
     implied: bool,
 ) -> tuple[Book, NDArray[np.int64]]:  # fmt: skip
     """One book, and its rows' stamps in the order of arrival where that is the exchange's (else none)."""
@@ -95,7 +95,7 @@ def _compile(
     has_twin = order is None and levels.in_order
     read = {
         "events": events, "level_of_event": levels.of_event, "level_tick": levels.tick,
-        "order": np.empty(0, np.int64) if order is None else order,
+        "order": np.empty(0, np.int32) if order is None else order,
     }  # fmt: skip
     levels_now: NDArray[np.void] = np.zeros(count, LEVEL_DTYPE)
     inside: dict[str, NDArray[Any]] = {

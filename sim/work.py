@@ -105,7 +105,7 @@ WORK_DTYPE: Final = np.dtype(
 Work: TypeAlias = Any  # a record of WORK_DTYPE
 
 event_at = table(WORK_DTYPE, "events", EVENT_DTYPE)  # (w, number in the exchange's order)
-order_of = column(WORK_DTYPE, "order", np.int64)  # (w, place): number of an event
+order_of = column(WORK_DTYPE, "order", np.int32)  # (w, place): number of an event
 level_of_event = column(WORK_DTYPE, "level_of_event", np.int32)  # (w, number of an event)
 tick_of = column(WORK_DTYPE, "level_tick", np.int64)  # (w, level)
 stamp_at = table(WORK_DTYPE, "ns", _INT64_DTYPE)  # (w, row)
