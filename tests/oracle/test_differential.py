@@ -33,6 +33,7 @@ BRANCHES = (
     "walk_rest_expired", "fok_too_large", "grown", "shrunk", "printed_since", "front_negative", "p_nan", "p_infinite",
     "front_min", "clear", "best_pushed", "best_bounded",
 )  # fmt: skip
+RARE = ("modify_anew_rounding",)  # may be missing from four scripts; `test_defects` has one of its own
 
 needs_engine = pytest.mark.skipif(engine_python() is None, reason="no .venv-oracle: run `make oracle`")
 
@@ -132,7 +133,7 @@ def test_little_is_left_out(compared: dict[str, Compared], queue: str) -> None:
 def test_every_rule_was_used(compared: dict[str, Compared]) -> None:
     used = sum((one.branches for one in compared.values()), Counter[str]())
     print("\n" + "\n".join(f"{used[name]:>9} {name}" for name in BRANCHES))
-    assert [name for name in BRANCHES if used[name] < (100 if FULL else 1)] == []
+    assert [name for name in BRANCHES if used[name] < (100 if FULL else name not in RARE)] == []
 
 
 @needs_engine
