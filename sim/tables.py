@@ -95,7 +95,7 @@ def _compile(
     has_twin = order is None and levels.in_order
     read = {
         "events": events, "level_of_event": levels.of_event, "level_tick": levels.tick,
-        "order": np.empty(0, np.int32) if order is None else order,
+        "order": np.empty(0, np.int32) if order is None else np.asarray(order, np.int32),
     }  # fmt: skip
     levels_now: NDArray[np.void] = np.zeros(count, LEVEL_DTYPE)
     inside: dict[str, NDArray[Any]] = {

@@ -171,7 +171,7 @@ def test_the_columns_of_a_tape() -> None:
 
 def test_the_kinds_of_rows() -> None:
     rows = table(page("tapes.md"), "kind", "number")
-    assert [int(row[1]) for row in rows] == list(range(1, 10))
+    assert [int(row[1]) for row in rows] == list(range(1, 11))
     assert all(getattr(rec, bare(row[0])) == int(row[1]) for row in rows)
 
 

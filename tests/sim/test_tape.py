@@ -204,7 +204,7 @@ def test_the_report_counts_what_is_on_the_tape() -> None:
     report = inspect(Tape(small(), SYNTH, {"source": "hand"}))
     assert report.rows_by_kind == {
         "depth": 3, "trade": 1, "clear": 1, "snapshot": 2, "bbo": 2, "mark": 0, "index": 0, "funding": 1,
-        "status": 0,
+        "status": 0, "regime": 0,
     }  # fmt: skip
     assert (report.rows, report.messages, report.traded_lots) == (10, 5, 2)
     assert (report.book_states, report.crossed_states, report.gaps) == (2, 0, 0)

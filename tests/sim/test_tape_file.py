@@ -158,7 +158,7 @@ def test_impossible_paths_are_refused_like_any_other(saved: Path, small_tape: Ta
     assert os.listdir(saved.parent) == ["tape.parquet"]
 
 
-@pytest.mark.parametrize("stage", ["_write_table", "fsync", "replace"])
+@pytest.mark.parametrize("stage", ["_write_rows", "fsync", "replace"])
 def test_a_full_disk_leaves_the_old_tape_and_nothing_else(
     saved: Path, small_tape: Tape, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -166,7 +166,7 @@ def test_a_full_disk_leaves_the_old_tape_and_nothing_else(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     before = saved.read_bytes()
-    monkeypatch.setattr(tape_file if stage == "_write_table" else os, stage, full)
+    monkeypatch.setattr(tape_file if stage == "_write_rows" else os, stage, full)
     with pytest.raises(TapeError, match="cannot write the tape: No space left on device"):
         small_tape.save(saved)
     assert os.listdir(saved.parent) == ["tape.parquet"]
