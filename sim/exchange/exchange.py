@@ -33,8 +33,8 @@ from lobgym.sim.errors import (
     TimeReversedError,
     UnknownOrderError,
 )
-from lobgym.sim.exchange.board import LADDER_DEPTH, RECORD_LEVELS, RECORD_OFF, RECORD_ORDERS, WORD_BITS
-from lobgym.sim.exchange.flows import FOREVER, NO_FLOW, ROWS_AN_ORDER, flow_kind
+from lobgym.sim.exchange.board import LADDER_DEPTH, RECORD_LEVELS, RECORD_OFF, RECORD_ORDERS
+from lobgym.sim.exchange.flows import FOREVER, NO_FLOW, ROWS_AN_ORDER
 from lobgym.sim.exchange.loop import (
     EXCHANGE_HANDLE_DTYPE,
     ROW_RESERVE,
@@ -44,6 +44,7 @@ from lobgym.sim.exchange.loop import (
     run_exchange,
 )
 from lobgym.sim.exchange.schedule import schedule_table
+from lobgym.sim.exchange.start import start_values
 from lobgym.sim.exchange.state import (
     BoardCopy,
     FeedLatency,
@@ -81,11 +82,8 @@ RECORDS: Final = {
 }
 _FEED_STREAM: Final = 21  # of the random numbers that feed latencies are drawn from
 _MEMBERS_MAX: Final = 1 << 16
-_WIDTH_MAX: Final = 1 << 24
 _FIRST_ROWS: Final = 1 << 17
-_UNIT_SCALE: Final = 100_000_000
 _NS_MAX: Final = (1 << 62) - 1
-_EVERY_MAX: Final = 1 << 50  # nanoseconds between two of anything: thirteen days
 _LOG_ROWS_MAX: Final = 1 << 31
 _ENTRIES: Final = ("submit", "cancel", "modify", "answer")  # what a member's world is called through
 # What may differ from member to member (`Exchange.vary`), and its least and greatest value.
@@ -180,9 +178,11 @@ class Exchange:
             )
         if self.params.profile != "conservative":
             raise ParamsError(f"an exchange matches real orders; the profile {self.params.profile!r} is the replay's")
-        self._start = self._start_values(
-            start_ns, start_tick, width, depth_every_ns, mark_every_ns, funding_every_ns, RECORDS[record]
-        )
+        kind = NO_FLOW if flow is None else flow.kind
+        self._start = start_values(
+            instrument, kind, self.members, start_ns, start_tick, width, depth_every_ns, mark_every_ns,
+            funding_every_ns, RECORDS[record],
+        )  # fmt: skip
         whole("node_room", node_room, 2, 1 << 28, ParamsError)
         room = whole("ladder_room", ladder_room, 0, 1 << 24, ParamsError) if self.members else 0
         self._start["ladder_room"] = room
@@ -204,38 +204,6 @@ class Exchange:
         self._handle = self._handle_array[0]
         self._lane_handle = handle.make_handle(self._world)
         self._enter()
-
-    def _start_values(
-        self, start_ns: int, start_tick: int, width: int, depth_every_ns: int, mark_every_ns: int,
-        funding_every_ns: int, record: int,
-    ) -> dict[str, int]:  # fmt: skip
-        """What a board begins with."""
-        instrument = self.instrument
-        block = WORD_BITS**2
-        if whole("width", width, block, _WIDTH_MAX, ParamsError) % block:
-            raise ParamsError(f"width must be a multiple of {block}, got {width}")
-        whole("start_ns", start_ns, 0, _NS_MAX, ParamsError)
-        whole("start_tick", start_tick, 1, 1 << 48, ParamsError)
-        every = {"depth": depth_every_ns, "mark": mark_every_ns, "funding": funding_every_ns}
-        for name, value in every.items():
-            whole(f"{name}_every_ns", value, 0, _EVERY_MAX, ParamsError)
-        if funding_every_ns and (instrument.kind == "spot" or not mark_every_ns):
-            raise ParamsError("funding is paid at mark prices, and not on spot: it needs mark_every_ns and a perpetual")
-        half_tick_1e8 = instrument.tick_size * _UNIT_SCALE / 2
-        order_unit = instrument.lot_size * _UNIT_SCALE
-        if half_tick_1e8 != int(half_tick_1e8) or order_unit != int(order_unit):
-            raise ParamsError(f"{instrument.symbol}: half a tick and a lot must be multiples of 1e-8")
-        kind = NO_FLOW if self.flow is None else self.flow.kind
-        return {
-            "fn_flow": flow_kind(kind).address, "flow_kind": kind, "base_tick": max(1, start_tick - width // 2),
-            "members": self.members, "record": record, "order_unit": int(order_unit),
-            "mark_factor": int(half_tick_1e8), "mark_1e8": start_tick * 2 * int(half_tick_1e8), "now_ns": start_ns,
-            **{f"{name}_every_ns": value for name, value in every.items()},
-            "depth_due": start_ns + depth_every_ns if depth_every_ns else FOREVER,
-            "mark_due": start_ns if mark_every_ns else FOREVER,
-            "funding_due": start_ns + funding_every_ns if funding_every_ns else FOREVER,
-            "flow_due": start_ns,
-        }  # fmt: skip
 
     def _flow_state(self, start_tick: int) -> NDArray[Any]:
         if self.flow is None:
@@ -417,7 +385,7 @@ class Exchange:
         return rows
 
     def drain_fills(self) -> NDArray[np.void]:
-        """FILL_DTYPE[k]: the members' logged fills, `lane` the member; the log is empty afterwards, whatever it held."""
+        """FILL_DTYPE[k]: the members' logged fills, `lane` the member; the log is empty afterwards."""
         return fills_of(self.drain_log())
 
     def digest(self, member: int) -> str:

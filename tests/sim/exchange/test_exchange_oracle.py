@@ -19,7 +19,7 @@ from lobgym.sim import records as rec
 from lobgym.sim.instrument import SYNTH, find_instrument
 from lobgym.sim.params import SimParams
 from tests.sim.exchange.duel import MS, ROOMY, SELF_TRADE, START_NS, Duel, run_random
-from tests.sim.exchange.scripted_flow import CANCEL, SUBMIT, TAKE, Act
+from tests.sim.exchange.scripted_flow import CANCEL, INDEX, SUBMIT, TAKE, Act
 
 RUNS, MESSAGES = 60, 700
 # By hand, over a million: LOBGYM_EXCHANGE_MESSAGES=1000000 pytest tests/sim/exchange/test_exchange_oracle.py
@@ -157,15 +157,42 @@ def test_an_auction_leaves_nothing_crossed() -> None:
     duel = quiet(schedule=((START_NS + 1, 0, 2, 0), (START_NS + 100, 0, 0, 0)))
     duel.advance(START_NS + 1)
     for member, side, tick, qty in (
-        (0, rec.BUY, MID + 5, 10), (0, rec.SELL, MID - 5, 10), (1, rec.BUY, MID + 3, 4), (2, rec.SELL, MID + 2, 3),
+        (0, rec.BUY, MID + 5, 10), (0, rec.SELL, MID - 5, 10), (1, rec.BUY, MID + 3, 4), (2, rec.SELL, MID + 4, 20),
     ):  # fmt: skip
         duel.submit(member, side, tick, qty)
         duel.advance(duel.exchange.now_ns + 1)
     duel.compare()
     duel.advance(START_NS + 200)
     met = duel.finish()
-    assert met["print in phase 0"] >= 1
-    assert duel.exchange.account(1).position_lots > 0
+    assert met["auction of 2 rounds"] == 1
+    assert [duel.exchange.account(member).position_lots for member in range(3)] == [10, 0, -10]
+
+
+def test_a_liquidation_cancels_by_id_and_leaves_what_the_book_cannot_take() -> None:
+    """Slots are reused, so that the order of slots is not that of ids; in a halt the position stays."""
+    worth = MID * 10_000  # of a lot
+    rules = {"capital": worth, "margin_tiers": ((0, 50_000, 25_000),), "self_trade": "none"}
+    index = [(START_NS + 5, MID * 10_000_000), (START_NS + 50, MID * 9_000_000), (START_NS + 70, MID * 9_000_000)]
+    acts = [Act(START_NS, SUBMIT, rec.SELL, MID, 10), *(Act(ns, INDEX, rec.BUY, 1, mark) for ns, mark in index)]
+    params = SimParams(entry_ns=0, response_ns=0, **rules, **ROOMY)
+    duel = Duel(acts, params, 2, mark_every_ns=20, schedule=((START_NS + 55, 0, 1, 0), (START_NS + 75, 0, 0, 0)))
+    duel.submit(0, rec.BUY, MID, 9)
+    for k in range(4):
+        duel.submit(0, rec.BUY, MID - 5 - k, 1)
+    duel.advance(START_NS + 1)
+    for order_id in (3, 2):
+        duel.cancel(0, order_id)
+    duel.advance(START_NS + 2)
+    for k in range(2):
+        duel.submit(0, rec.BUY, MID - 20 - k, 1)
+    duel.submit(1, rec.BUY, MID - 10, 4)
+    for stamp in (3, 58, 62, 90, 200):
+        duel.advance(START_NS + stamp)
+        duel.compare()
+    met = duel.finish()
+    assert met["answer 3: liquidated"] == 4
+    assert met["liquidation leaves some"] >= 1
+    assert duel.exchange.account(0).position_lots == 9 - 4
 
 
 def test_the_same_in_any_order_of_calls() -> None:
