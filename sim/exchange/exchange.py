@@ -33,7 +33,7 @@ from lobgym.sim.errors import (
     TimeReversedError,
     UnknownOrderError,
 )
-from lobgym.sim.exchange.board import LADDER_DEPTH, RECORD_LEVELS, RECORD_OFF, RECORD_ORDERS
+from lobgym.sim.exchange.board import LADDER_DEPTH, RECORD_LEVELS, RECORD_ORDERS
 from lobgym.sim.exchange.flows import FOREVER, NO_FLOW, ROWS_AN_ORDER
 from lobgym.sim.exchange.loop import (
     EXCHANGE_HANDLE_DTYPE,
@@ -44,7 +44,7 @@ from lobgym.sim.exchange.loop import (
     run_exchange,
 )
 from lobgym.sim.exchange.schedule import schedule_table
-from lobgym.sim.exchange.start import start_values
+from lobgym.sim.exchange.start import RECORDS, START_NS, start_values
 from lobgym.sim.exchange.state import (
     BoardCopy,
     FeedLatency,
@@ -73,13 +73,6 @@ from lobgym.sim.timeline import STAMPED_DTYPE
 
 __all__ = ["RECORDS", "START_NS", "Exchange", "ExchangeSnapshot", "Flow"]
 
-START_NS: Final = 1_704_067_200_000_000_000  # 2024-01-01T00:00:00Z
-RECORDS: Final = {
-    "off": RECORD_OFF,
-    "levels": RECORD_LEVELS,
-    "orders": RECORD_ORDERS,
-    "all": RECORD_LEVELS | RECORD_ORDERS,
-}
 _FEED_STREAM: Final = 21  # of the random numbers that feed latencies are drawn from
 _MEMBERS_MAX: Final = 1 << 16
 _FIRST_ROWS: Final = 1 << 17
@@ -95,6 +88,7 @@ _VARIED: Final = {
     "taker_fee_ppb": (-100_000_000, 100_000_000),
     "capital": (0, 1 << 59),
 }
+_DIGESTED: Final = ("digest", "position", "cash", "fees", "funding", "next_id")
 # The same arithmetic as in the kernels, without the way into compiled code, which costs more.
 _fits: Final[Any] = getattr(fits, "py_func", fits)
 
@@ -157,12 +151,12 @@ class Exchange:
         log: str = "off", log_rows: int = 0,
     ) -> None:  # fmt: skip
         self._made_with = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        for name, value, kind in (
+        for name, value, wanted in (
             ("instrument", instrument, Instrument), ("params", params or SimParams(), SimParams),
             ("feed", feed or FeedLatency(), FeedLatency),
         ):  # fmt: skip
-            if not isinstance(value, kind):
-                raise ParamsError(f"{name} must be of {kind.__name__}, got {type(value).__name__}")
+            if not isinstance(value, wanted):
+                raise ParamsError(f"{name} must be of {wanted.__name__}, got {type(value).__name__}")
         self.instrument = instrument
         self.params = params or SimParams()
         self.flow = flow
@@ -184,19 +178,18 @@ class Exchange:
             funding_every_ns, RECORDS[record],
         )  # fmt: skip
         whole("node_room", node_room, 2, 1 << 28, ParamsError)
-        room = whole("ladder_room", ladder_room, 0, 1 << 24, ParamsError) if self.members else 0
-        self._start["ladder_room"] = room
+        whole("ladder_room", ladder_room, 0, 1 << 24, ParamsError)
+        self._start["ladder_room"] = room = ladder_room if self.members else 0
         self.econ = economics_of(instrument)
         self.state: Lanes = new_lanes(max(1, self.members), self.params, log_rows)
         self._defaults = lane_defaults(max(1, self.members), instrument, self.params)
         self._world, self._kept = bind_lanes(
             instrument, self.params, self.state, self._defaults, LOG_LEVELS[log], _ENTRIES
         )
-        rows = (_FIRST_ROWS if RECORDS[record] & bit else 0 for bit in (RECORD_LEVELS, RECORD_ORDERS))
-        flow_state = self._flow_state(start_tick)
+        level_rows, order_rows = (_FIRST_ROWS if RECORDS[record] & bit else 0 for bit in (RECORD_LEVELS, RECORD_ORDERS))
         self._arrays = new_arrays(
-            width, node_room, *rows, room, schedule_table(schedule), self._feed, flow_state,
-            np.zeros(1, STAMPED_DTYPE),
+            width, node_room, level_rows, order_rows, room, schedule_table(schedule), self._feed,
+            self._flow_state(start_tick), np.zeros(1, STAMPED_DTYPE),
         )  # fmt: skip
         self._board = new_board(self._arrays, self._world, self._start)
         self._handle_array = np.zeros(1, EXCHANGE_HANDLE_DTYPE)
@@ -453,8 +446,7 @@ class Exchange:
         sha = hashlib.sha256(f"{json.dumps(self.instrument.to_json(), sort_keys=True)}|{self.params.digest}|".encode())
         sha.update("|".join(str(int(board[name])) for name in names).encode())
         for row in self.state.lane[: self.members]:
-            kept = ("digest", "position", "cash", "fees", "funding", "next_id")
-            sha.update("|".join(str(int(row[name])) for name in kept).encode() + b"\n")
+            sha.update("|".join(str(int(row[name])) for name in _DIGESTED).encode() + b"\n")
         return sha.hexdigest()
 
     # -- copies ----------------------------------------------------------------------------------------------------

@@ -6,12 +6,19 @@ from typing import Final
 
 from lobgym.sim.arguments import whole
 from lobgym.sim.errors import ParamsError
-from lobgym.sim.exchange.board import WORD_BITS
+from lobgym.sim.exchange.board import RECORD_LEVELS, RECORD_OFF, RECORD_ORDERS, WORD_BITS
 from lobgym.sim.exchange.flows import FOREVER, flow_kind
 from lobgym.sim.instrument import Instrument
 
-__all__ = ["start_values"]
+__all__ = ["RECORDS", "START_NS", "start_values"]
 
+START_NS: Final = 1_704_067_200_000_000_000  # 2024-01-01T00:00:00Z
+RECORDS: Final = {
+    "off": RECORD_OFF,
+    "levels": RECORD_LEVELS,
+    "orders": RECORD_ORDERS,
+    "all": RECORD_LEVELS | RECORD_ORDERS,
+}
 _NS_MAX: Final = (1 << 62) - 1
 _TICK_MAX: Final = 1 << 48
 _WIDTH_MAX: Final = 1 << 24

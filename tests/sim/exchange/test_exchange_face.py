@@ -153,14 +153,15 @@ def test_its_tape_is_its_book_at_every_message_of_depth() -> None:
 
 def test_places_are_those_of_the_book() -> None:
     acts = random_acts(Random(4), 3_000, 50_000, MS, spread=3)
-    duel = Duel(acts, SimParams(entry_ns=0, response_ns=0, **ROOMY), members=2)
+    # Requests are under way: none arrives at the very stamp at which a place was looked up.
+    duel = Duel(acts, SimParams(entry_ns=1, response_ns=0, **ROOMY), members=2)
     chance = Random(5)
     seen: list[tuple[int, int, int]] = []
     unit = int(duel.exchange.instrument.lot_size * 10**8)
     while duel.exchange.now_ns < acts[-1].ns:
         for member in range(2):
             duel.act(chance, member)
-        duel.advance(duel.exchange.now_ns + 20 * MS)
+        duel.advance(duel.exchange.now_ns + 3 * MS)
         for member in range(2):
             for order in duel.exchange.orders(member):
                 if order["state"] == 2:
