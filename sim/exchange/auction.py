@@ -84,8 +84,9 @@ def _settle(x: Board, node: int, at: int, lots: int, of_members: bool) -> None:
         fill(w, order["lane"], order["slot"], x["now_ns"], tick_of(x, at), lots, 1)
         gone = gone or order_at(w, order["lane"], order["slot"])["state"] == DONE
     elif of_members:
-        x["flow_position"] += order["side"] * lots
-        x["flow_cash"] += cash_of(econ_of(w), order["side"], tick_of(x, at), lots)
+        side = int(order["side"])
+        x["flow_position"] += side * lots
+        x["flow_cash"] += cash_of(econ_of(w), side, tick_of(x, at), lots)
     if gone:
         drop(x, node)
     else:

@@ -132,10 +132,11 @@ def reduce(x: Board, node: int, lots: int) -> None:
     """Take `lots` off an order that keeps some, and its place."""
     order = node_at(x, node)
     order["qty"] -= lots
-    level = level_at(x, order["side"], order["at"])
+    side, at = int(order["side"]), int(order["at"])
+    level = level_at(x, side, at)
     level["qty"] -= lots
-    _touched(x, order["side"], order["at"], level)
-    order_said(x, CHANGED, order["id"], order["ns"], tick_of(x, order["at"]), order["qty"], order["side"])
+    _touched(x, side, at, level)
+    order_said(x, CHANGED, order["id"], order["ns"], tick_of(x, at), order["qty"], side)
 
 
 @njit_inner

@@ -33,8 +33,8 @@ from lobgym.sim.errors import (
     TimeReversedError,
     UnknownOrderError,
 )
-from lobgym.sim.exchange.board import LADDER_DEPTH, RECORD_LEVELS, RECORD_OFF, RECORD_ORDERS, WORD_BITS
-from lobgym.sim.exchange.flows import FOREVER, NO_FLOW, ROWS_AN_ORDER, flow_kind
+from lobgym.sim.exchange.board import LADDER_DEPTH, RECORD_LEVELS, RECORD_ORDERS
+from lobgym.sim.exchange.flows import FOREVER, NO_FLOW, ROWS_AN_ORDER
 from lobgym.sim.exchange.loop import (
     EXCHANGE_HANDLE_DTYPE,
     ROW_RESERVE,
@@ -44,6 +44,7 @@ from lobgym.sim.exchange.loop import (
     run_exchange,
 )
 from lobgym.sim.exchange.schedule import schedule_table
+from lobgym.sim.exchange.start import RECORDS, START_NS, start_values
 from lobgym.sim.exchange.state import (
     BoardCopy,
     FeedLatency,
@@ -73,20 +74,10 @@ from lobgym.sim.timeline import STAMPED_DTYPE
 
 __all__ = ["RECORDS", "START_NS", "Exchange", "ExchangeSnapshot", "Flow"]
 
-START_NS: Final = 1_704_067_200_000_000_000  # 2024-01-01T00:00:00Z
-RECORDS: Final = {
-    "off": RECORD_OFF,
-    "levels": RECORD_LEVELS,
-    "orders": RECORD_ORDERS,
-    "all": RECORD_LEVELS | RECORD_ORDERS,
-}
 _FEED_STREAM: Final = 21  # of the random numbers that feed latencies are drawn from
 _MEMBERS_MAX: Final = 1 << 16
-_WIDTH_MAX: Final = 1 << 24
 _FIRST_ROWS: Final = 1 << 17
-_UNIT_SCALE: Final = 100_000_000
 _NS_MAX: Final = (1 << 62) - 1
-_EVERY_MAX: Final = 1 << 50  # nanoseconds between two of anything: thirteen days
 _LOG_ROWS_MAX: Final = 1 << 31
 _ENTRIES: Final = ("submit", "cancel", "modify", "answer")  # what a member's world is called through
 # What may differ from member to member (`Exchange.vary`), and its least and greatest value.
@@ -98,6 +89,7 @@ _VARIED: Final = {
     "taker_fee_ppb": (-100_000_000, 100_000_000),
     "capital": (0, 1 << 59),
 }
+_DIGESTED: Final = ("digest", "position", "cash", "fees", "funding", "next_id")
 # The same arithmetic as in the kernels, without the way into compiled code, which costs more.
 _fits: Final[Any] = getattr(fits, "py_func", fits)
 
@@ -161,12 +153,12 @@ class Exchange:
         log: str = "off", log_rows: int = 0, record_rows: int = 1 << 17,
     ) -> None:  # fmt: skip
         self._made_with = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        for name, value, kind in (
+        for name, value, wanted in (
             ("instrument", instrument, Instrument), ("params", params or SimParams(), SimParams),
             ("feed", feed or FeedLatency(), FeedLatency),
         ):  # fmt: skip
-            if not isinstance(value, kind):
-                raise ParamsError(f"{name} must be of {kind.__name__}, got {type(value).__name__}")
+            if not isinstance(value, wanted):
+                raise ParamsError(f"{name} must be of {wanted.__name__}, got {type(value).__name__}")
         self.instrument = instrument
         self.params = params or SimParams()
         self.flow = flow
@@ -182,12 +174,14 @@ class Exchange:
             )
         if self.params.profile != "conservative":
             raise ParamsError(f"an exchange matches real orders; the profile {self.params.profile!r} is the replay's")
-        self._start = self._start_values(
-            start_ns, start_tick, width, depth_every_ns, mark_every_ns, funding_every_ns, RECORDS[record]
-        )
+        kind = NO_FLOW if flow is None else flow.kind
+        self._start = start_values(
+            instrument, kind, self.members, start_ns, start_tick, width, depth_every_ns, mark_every_ns,
+            funding_every_ns, RECORDS[record],
+        )  # fmt: skip
         whole("node_room", node_room, 2, 1 << 28, ParamsError)
-        room = whole("ladder_room", ladder_room, 0, 1 << 24, ParamsError) if self.members else 0
-        self._start["ladder_room"] = room
+        whole("ladder_room", ladder_room, 0, 1 << 24, ParamsError)
+        self._start["ladder_room"] = room = ladder_room if self.members else 0
         self.econ = economics_of(instrument)
         self.state: Lanes = new_lanes(max(1, self.members), self.params, log_rows)
         self._defaults = lane_defaults(max(1, self.members), instrument, self.params)
@@ -196,10 +190,9 @@ class Exchange:
         )
         whole("record_rows", record_rows, _FIRST_ROWS, _LOG_ROWS_MAX, ParamsError)
         level_rows, order_rows = (record_rows if RECORDS[record] & bit else 0 for bit in (RECORD_LEVELS, RECORD_ORDERS))
-        flow_state = self._flow_state(start_tick)
         self._arrays = new_arrays(
-            width, node_room, level_rows, order_rows, room, schedule_table(schedule), self._feed, flow_state,
-            np.zeros(1, STAMPED_DTYPE),
+            width, node_room, level_rows, order_rows, room, schedule_table(schedule), self._feed,
+            self._flow_state(start_tick), np.zeros(1, STAMPED_DTYPE),
         )  # fmt: skip
         self._board = new_board(self._arrays, self._world, self._start)
         self._handle_array = np.zeros(1, EXCHANGE_HANDLE_DTYPE)
@@ -207,38 +200,6 @@ class Exchange:
         self._handle = self._handle_array[0]
         self._lane_handle = handle.make_handle(self._world)
         self._enter()
-
-    def _start_values(
-        self, start_ns: int, start_tick: int, width: int, depth_every_ns: int, mark_every_ns: int,
-        funding_every_ns: int, record: int,
-    ) -> dict[str, int]:  # fmt: skip
-        """What a board begins with."""
-        instrument = self.instrument
-        block = WORD_BITS**2
-        if whole("width", width, block, _WIDTH_MAX, ParamsError) % block:
-            raise ParamsError(f"width must be a multiple of {block}, got {width}")
-        whole("start_ns", start_ns, 0, _NS_MAX, ParamsError)
-        whole("start_tick", start_tick, 1, 1 << 48, ParamsError)
-        every = {"depth": depth_every_ns, "mark": mark_every_ns, "funding": funding_every_ns}
-        for name, value in every.items():
-            whole(f"{name}_every_ns", value, 0, _EVERY_MAX, ParamsError)
-        if funding_every_ns and (instrument.kind == "spot" or not mark_every_ns):
-            raise ParamsError("funding is paid at mark prices, and not on spot: it needs mark_every_ns and a perpetual")
-        half_tick_1e8 = instrument.tick_size * _UNIT_SCALE / 2
-        order_unit = instrument.lot_size * _UNIT_SCALE
-        if half_tick_1e8 != int(half_tick_1e8) or order_unit != int(order_unit):
-            raise ParamsError(f"{instrument.symbol}: half a tick and a lot must be multiples of 1e-8")
-        kind = NO_FLOW if self.flow is None else self.flow.kind
-        return {
-            "fn_flow": flow_kind(kind).address, "flow_kind": kind, "base_tick": max(1, start_tick - width // 2),
-            "members": self.members, "record": record, "order_unit": int(order_unit),
-            "mark_factor": int(half_tick_1e8), "mark_1e8": start_tick * 2 * int(half_tick_1e8), "now_ns": start_ns,
-            **{f"{name}_every_ns": value for name, value in every.items()},
-            "depth_due": start_ns + depth_every_ns if depth_every_ns else FOREVER,
-            "mark_due": start_ns if mark_every_ns else FOREVER,
-            "funding_due": start_ns + funding_every_ns if funding_every_ns else FOREVER,
-            "flow_due": start_ns,
-        }  # fmt: skip
 
     def _flow_state(self, start_tick: int) -> NDArray[Any]:
         if self.flow is None:
@@ -420,7 +381,7 @@ class Exchange:
         return rows
 
     def drain_fills(self) -> NDArray[np.void]:
-        """FILL_DTYPE[k]: the members' logged fills, `lane` the member; the log is empty afterwards, whatever it held."""
+        """FILL_DTYPE[k]: the members' logged fills, `lane` the member; the log is empty afterwards."""
         return fills_of(self.drain_log())
 
     def digest(self, member: int) -> str:
@@ -498,8 +459,7 @@ class Exchange:
         sha = hashlib.sha256(f"{json.dumps(self.instrument.to_json(), sort_keys=True)}|{self.params.digest}|".encode())
         sha.update("|".join(str(int(board[name])) for name in names).encode())
         for row in self.state.lane[: self.members]:
-            kept = ("digest", "position", "cash", "fees", "funding", "next_id")
-            sha.update("|".join(str(int(row[name])) for name in kept).encode() + b"\n")
+            sha.update("|".join(str(int(row[name])) for name in _DIGESTED).encode() + b"\n")
         return sha.hexdigest()
 
     # -- copies ----------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ _ALLOWED: Final = {
 
 
 def schedule_table(tasks: Sequence[tuple[int, int, int, int]]) -> NDArray[np.void]:
-    """SCHEDULE_DTYPE[k] in order of stamps, of equal ones in the order given. Raises ParamsError for what is no task."""
+    """SCHEDULE_DTYPE[k] by stamp, of equal ones in the order given. Raises ParamsError for what is no task."""
     checked = [_checked(k, task) for k, task in enumerate(tasks)]
     return np.array(sorted(checked, key=lambda task: task[0]), SCHEDULE_DTYPE)
 
