@@ -31,6 +31,7 @@ CLUSTER_NS: Final = 100_000_000  # changes of the mid within it are one jump
 SHAPE_STEPS: Final = 64
 PRIOR_S: Final = 20.0  # a cell's rate is drawn to its bucket's mean as if that had been seen for so long
 CLIP: Final = 0.99  # sizes beyond this quantile count as it: single walls must not be the mean
+TAIL: Final = 0.996  # quantile that stands for what is beyond it in the tables of sizes, whose last step is 1/64
 JUMPS_FEWEST: Final = 20
 TAKERS_FEWEST: Final = 50
 
@@ -178,8 +179,8 @@ def _mean_sizes(changes: _Changes, buckets: int) -> Floats:
 def _relative(changes: _Changes, lots: Floats) -> Floats:
     """Sizes of what came, in means of their bucket."""
     came = changes.by > 0
-    made: Floats = np.minimum(changes.by[came] / lots[changes.bucket[came]], 50.0)
-    return made
+    made: Floats = changes.by[came] / lots[changes.bucket[came]]
+    return np.minimum(made, np.quantile(made, TAIL))
 
 
 def _shape(values: Floats) -> tuple[float, ...]:
@@ -203,17 +204,12 @@ def _rates(
     states = changes.bucket * QUEUE_BUCKETS + _queue_bucket(changes.before, lots[changes.bucket])
     came, went = changes.by > 0, changes.by < 0
     arrivals = np.bincount(states[came], minlength=buckets * QUEUE_BUCKETS).reshape(shape).astype(np.float64)
-    share = np.zeros(len(states))
-    for b in range(buckets):
-        here = went & (changes.bucket == b)
-        share[here] = _clipped(-changes.by[here]) / lots[b]
-    leaves = np.bincount(states, share, buckets * QUEUE_BUCKETS).reshape(shape)
+    leaves = np.bincount(states[went], minlength=buckets * QUEUE_BUCKETS).reshape(shape).astype(np.float64)
     held = _time_in_states(events, bests, lots, seconds)
     _best_queue(events, lots, arrivals, leaves, held)
-    traded = float(events["qty_lots"][events["kind"] == TRADE].sum()) / lots[0]
-    left = float(leaves[0].sum())
-    if left > 0.0:
-        leaves[0] *= max(0.2, 1.0 - traded / left)
+    taken = float(_first_prints(events[events["kind"] == TRADE]).sum())
+    if leaves[0].sum() > 0.0:
+        leaves[0] *= max(0.2, 1.0 - taken / leaves[0].sum())
     leaves[:, 0] = 0.0
     limit, cancel = np.zeros(shape), np.zeros(shape)
     for b in range(buckets):
@@ -267,29 +263,21 @@ def _best_queue(events: NDArray[Any], lots: Floats, arrivals: Floats, leaves: Fl
     quotes = events[events["kind"] == BBO]
     if not len(quotes):
         return
-    came_by, went_by, states = [], [], []
-    times = np.zeros(QUEUE_BUCKETS)
+    by, before, length = [], [], []
     for side in (BUY, SELL):
         rows = quotes[quotes["side"] == side]
-        by = np.diff(rows["qty_lots"])
         stays = np.diff(rows["price_ticks"]) == 0
-        state = rows["qty_lots"][:-1]
-        length = np.diff(rows["exch_ns"]) / 1e9
-        came_by.append(by[stays])
-        states.append(state[stays])
-        went_by.append((state, length))
-    change, before = np.concatenate(came_by), np.concatenate(states)
+        by.append(np.where(stays, np.diff(rows["qty_lots"]), 0))
+        before.append(rows["qty_lots"][:-1])
+        length.append(np.diff(rows["exch_ns"]) / 1e9)
+    change, stood = np.concatenate(by), np.concatenate(before)
     if not (change > 0).any():
         return
     lots[0] = max(1.0, float(_clipped(change[change > 0]).mean()))
-    for state, length in went_by:
-        times += np.bincount(_queue_bucket(state, float(lots[0])), length, QUEUE_BUCKETS)
-    bucket = _queue_bucket(before, float(lots[0]))
+    bucket = _queue_bucket(stood, float(lots[0]))
     arrivals[0] = np.bincount(bucket[change > 0], minlength=QUEUE_BUCKETS)
-    out = np.where(change < 0, -change, 0)
-    out = np.minimum(out, np.quantile(out[out > 0], CLIP)) if (out > 0).any() else out
-    leaves[0] = np.bincount(bucket, out / lots[0], QUEUE_BUCKETS)
-    held[0] = times
+    leaves[0] = np.bincount(bucket[change < 0], minlength=QUEUE_BUCKETS)
+    held[0] = np.bincount(bucket, np.concatenate(length), QUEUE_BUCKETS)
 
 
 # -- takers ------------------------------------------------------------------------------------------------------------
@@ -300,7 +288,7 @@ def _takers(events: NDArray[Any]) -> dict[str, Any]:
     prints = events[events["kind"] == TRADE]
     if not len(prints):
         raise MeasureError("the tape has no trades: there is nothing to fit takers to")
-    new = np.append(True, (np.diff(prints["exch_ns"]) != 0) | (np.diff(prints["side"]) != 0))
+    new = _first_prints(prints)
     lots = np.add.reduceat(prints["qty_lots"], np.flatnonzero(new)).astype(np.float64)
     ns, side = prints["exch_ns"][new], prints["side"][new]
     if len(lots) < TAKERS_FEWEST:
@@ -315,9 +303,16 @@ def _takers(events: NDArray[Any]) -> dict[str, Any]:
         "excite_self": rounded(branching * own),
         "excite_cross": rounded(branching * (1.0 - own)),
         "excite_decay_per_s": rounded(decay),
-        "taker_lots": rounded(max(1.0, float(_clipped(lots).mean()))),
-        "taker_shape": _shape(np.minimum(lots, np.quantile(lots, 0.999))),
+        "taker_lots": rounded(max(1.0, float(lots.mean()))),
+        "taker_shape": _shape(np.minimum(lots, np.quantile(lots, TAIL))),
     }
+
+
+def _first_prints(prints: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which prints begin a taker's: another stamp or side than the one before."""
+    made: NDArray[np.bool_] = np.ones(len(prints), np.bool_)
+    made[1:] = (np.diff(prints["exch_ns"]) != 0) | (np.diff(prints["side"]) != 0)
+    return made
 
 
 def _excitation(ns: Ints, rate: float) -> tuple[float, float]:
