@@ -29,8 +29,10 @@ from lobgym.sim.measures import measure
 __all__ = ["TOLERANCE", "Calibrated", "Calibration", "Figures", "calibrate", "figures_of", "load_flow", "simulate"]
 
 ROUNDS_MAX: Final = 10
-ROUND_S: Final = 3_600  # simulated seconds of a round, of each seed
+ROUND_S: Final = (300, 3_600)  # simulated seconds of a round, of each seed: at least, at most
 ROUND_SEEDS: Final = 4
+ROUND_CANDIDATES: Final = 1.2e8  # that a round may cost, between those bounds
+FAR: Final = 0.12  # relative error down to which one seed is enough
 WARM_S: Final = 30  # before anything is measured
 TOLERANCE: Final = 0.15  # relative, that a figure may be away from the tape's
 CLOSE: Final = 0.03  # at which rounds end
@@ -74,6 +76,7 @@ class Calibration:
         start_tick: price that the tape was at.
         target, achieved: the figures of the tape, and of the best round's simulations.
         tape_digest, seed, rounds: what was fitted to, with which seeds, how many rounds were simulated.
+        round_seconds: simulated seconds of a round of all seeds.
     """
 
     flow: ReactiveFlow
@@ -84,6 +87,7 @@ class Calibration:
     tape_digest: str
     seed: int
     rounds: int
+    round_seconds: int
 
     def to_json(self) -> str:
         """The file that `load_flow` and `ReactiveFlow.from_json` read."""
@@ -96,7 +100,7 @@ class Calibration:
                 "tape_digest": self.tape_digest,
                 "seed": self.seed,
                 "rounds": self.rounds,
-                "round_seconds": ROUND_S * ROUND_SEEDS,
+                "round_seconds": self.round_seconds,
                 "target": self.target._asdict(),
                 "achieved": self.achieved._asdict(),
             },
@@ -216,23 +220,32 @@ def calibrate(market: Market, seed: int = 1, on_round: Callable[[Round], None] |
     direct = estimate(market)
     instrument, start_tick = market.instrument, int(direct.price_ticks)
     flow = ReactiveFlow(**{**_response(target, direct.parameters), **direct.parameters})
-    best: tuple[float, ReactiveFlow, Figures] | None = None
+    best: tuple[bool, float, ReactiveFlow, Figures] | None = None
     done = 0
+    seconds = _round_seconds(flow)
     seeds = tuple(1_000_003 * seed + k for k in range(ROUND_SEEDS))
+    sure = False  # whether this round is of all seeds
     while done < ROUNDS_MAX:
-        found = simulate(flow, instrument, start_tick, seeds, ROUND_S)
+        found = simulate(flow, instrument, start_tick, seeds if sure else seeds[:1], seconds)
         done += 1
-        away = found.away(target)
         worst = max(abs(one) for one in _errors(found, target))
-        if best is None or worst < best[0]:
-            best = (worst, flow, found)
+        if best is None or (not sure, worst) < best[:2]:
+            best = (not sure, worst, flow, found)
         if on_round is not None:
-            on_round(Round(done, ROUNDS_MAX, found, away))
-        if worst < CLOSE:
+            on_round(Round(done, ROUNDS_MAX, found, found.away(target)))
+        if sure and worst < CLOSE:
             break
         flow = _corrected(flow, found, target)
+        sure = sure or worst < FAR or done >= ROUNDS_MAX - 3
     assert best is not None
-    return Calibration(best[1], instrument, start_tick, target, best[2], market.tape.digest, seed, done)
+    made = best[2]
+    return Calibration(
+        made, instrument, start_tick, target, best[3], market.tape.digest, seed, done, seconds * len(seeds)
+    )
+
+
+def _round_seconds(flow: ReactiveFlow) -> int:
+    return int(min(ROUND_S[1], max(ROUND_S[0], ROUND_CANDIDATES / ROUND_SEEDS / flow.candidates_per_s())))
 
 
 def _errors(found: Figures, target: Figures) -> list[float]:

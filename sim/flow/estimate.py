@@ -30,6 +30,7 @@ REACH_MOVES: Final = 5.0  # the book reaches as many standard deviations of a 10
 CLUSTER_NS: Final = 100_000_000  # changes of the mid within it are one jump
 SHAPE_STEPS: Final = 64
 PRIOR_S: Final = 20.0  # a cell's rate is drawn to its bucket's mean as if that had been seen for so long
+CAP: Final = 6.0  # a cell's rate is at most so many times its bucket's mean: the largest is what candidates cost
 CLIP: Final = 0.99  # sizes beyond this quantile count as it: single walls must not be the mean
 TAIL: Final = 0.996  # quantile that stands for what is beyond it in the tables of sizes, whose last step is 1/64
 JUMPS_FEWEST: Final = 20
@@ -215,8 +216,8 @@ def _rates(
     for b in range(buckets):
         total = max(float(held[b].sum()), 1e-9)
         mean_in, mean_out = arrivals[b].sum() / total, leaves[b].sum() / max(float(held[b, 1:].sum()), 1e-9)
-        limit[b] = np.minimum((arrivals[b] + PRIOR_S * mean_in) / (held[b] + PRIOR_S), 6.0 * mean_in)
-        cancel[b] = np.minimum((leaves[b] + PRIOR_S * mean_out) / (held[b] + PRIOR_S), 12.0 * mean_out)
+        limit[b] = np.minimum((arrivals[b] + PRIOR_S * mean_in) / (held[b] + PRIOR_S), CAP * mean_in)
+        cancel[b] = np.minimum((leaves[b] + PRIOR_S * mean_out) / (held[b] + PRIOR_S), CAP * mean_out)
         cancel[b, 0] = 0.0
     return limit, cancel
 

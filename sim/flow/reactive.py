@@ -194,6 +194,10 @@ class ReactiveFlow:
             )
         return cls(**{name: _frozen(value) for name, value in given.items()})
 
+    def candidates_per_s(self) -> float:
+        """Candidates a second of limit orders, cancels and jumps, of which most are refused: what a second costs."""
+        return _NS / float(self.state(0, 0, 1, 1 << 16, 1 << 15)["mean_ns"][0])
+
     def state(self, seed: int, start_ns: int, base_tick: int, width: int, start_tick: int) -> NDArray[Any]:
         """REACTIVE_DTYPE[1]: a fresh state; price `start_tick`, in a book of `width` prices from `base_tick` on."""
         made = np.zeros(1, REACTIVE_DTYPE)
