@@ -31,7 +31,8 @@ __all__ = ["TOLERANCE", "Calibrated", "Calibration", "Figures", "calibrate", "fi
 ROUNDS_MAX: Final = 10
 ROUND_S: Final = (300, 3_600)  # simulated seconds of a round, of each seed: at least, at most
 ROUND_SEEDS: Final = 4
-ROUND_CANDIDATES: Final = 1.2e8  # that a round may cost, between those bounds
+ROUND_CANDIDATES: Final = 2.5e8  # that a round may cost, between those bounds
+DAMPED: Final = 0.5  # power of an error that is corrected once what is left is mostly chance
 FAR: Final = 0.12  # relative error down to which one seed is enough
 WARM_S: Final = 30  # before anything is measured
 TOLERANCE: Final = 0.15  # relative, that a figure may be away from the tape's
@@ -41,7 +42,6 @@ SECOND: Final = 10  # steps
 SPAN_MOVES: Final = 40.0  # half the book's prices, in standard deviations of the mid over a simulated hour's root
 _NS: Final = 1_000_000_000
 _REPAIR_RANGE: Final = (20.0, 20_000.0)
-_MEMORY: Final = 0.6  # power of a figure's error that its parameter is corrected by
 
 
 class Figures(NamedTuple):
@@ -235,7 +235,7 @@ def calibrate(market: Market, seed: int = 1, on_round: Callable[[Round], None] |
             on_round(Round(done, ROUNDS_MAX, found, found.away(target)))
         if sure and worst < CLOSE:
             break
-        flow = _corrected(flow, found, target)
+        flow = _corrected(flow, found, target, DAMPED if sure else 1.0)
         sure = sure or worst < FAR or done >= ROUNDS_MAX - 3
     assert best is not None
     made = best[2]
@@ -275,12 +275,12 @@ def _far_rate(parameters: dict[str, Any]) -> float:
     return float(2 * bucket_width(len(parameters["limit_per_s"]) - 1) * last[0])
 
 
-def _corrected(flow: ReactiveFlow, found: Figures, target: Figures) -> ReactiveFlow:
+def _corrected(flow: ReactiveFlow, found: Figures, target: Figures, power: float) -> ReactiveFlow:
     """Each figure's own parameter, by a power of how far the figure is away."""
-    moves = _bounded(target.volatility_1s_bps / found.volatility_1s_bps, 2.0)
-    prints = _bounded(target.trade_rate / found.trade_rate, 2.0)
-    depth = _bounded(target.top_depth_mean_lots / found.top_depth_mean_lots, 3.0) ** 0.7
-    wide = _bounded((found.spread_mean_ticks - 0.99) / (target.spread_mean_ticks - 0.99), 4.0) ** _MEMORY
+    moves = _bounded(target.volatility_1s_bps / found.volatility_1s_bps, 2.0) ** power
+    prints = _bounded(target.trade_rate / found.trade_rate, 2.0) ** power
+    depth = _bounded(target.top_depth_mean_lots / found.top_depth_mean_lots, 3.0) ** (0.7 * power)
+    wide = _bounded((found.spread_mean_ticks - 0.99) / (target.spread_mean_ticks - 0.99), 4.0) ** (0.6 * power)
     repair = min(_REPAIR_RANGE[1], max(_REPAIR_RANGE[0], flow.repair_per_s * wide))
     up, down = math.sqrt(depth), 1.0 / math.sqrt(depth)
     return replace(

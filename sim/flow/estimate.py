@@ -295,7 +295,7 @@ def _takers(events: NDArray[Any]) -> dict[str, Any]:
     if len(lots) < TAKERS_FEWEST:
         raise MeasureError(f"the tape has {len(lots)} takers, fitting needs {TAKERS_FEWEST}: take a longer tape")
     seconds = (int(ns[-1]) - int(ns[0])) / 1e9
-    branching, decay = _excitation(ns, len(lots) / seconds)
+    branching, decay = _excitation(ns)
     signs = side.astype(np.float64)
     follows = float(np.mean(signs[1:] * signs[:-1]))
     own = min(0.98, max(0.5, (1.0 + follows / branching) / 2.0))
@@ -316,7 +316,7 @@ def _first_prints(prints: NDArray[Any]) -> NDArray[np.bool_]:
     return made
 
 
-def _excitation(ns: Ints, rate: float) -> tuple[float, float]:
+def _excitation(ns: Ints) -> tuple[float, float]:
     """Branching ratio and decay from how counts vary: Hawkes (1971) with an exponential kernel.
 
     With branching ratio n and decay b the counts of windows w have variance over mean
