@@ -96,7 +96,7 @@ def _take_size(s: FlowState, bits: np.uint64, mean: int) -> int:
 
 
 @njit_leaf
-def _queue_bucket(s: FlowState, b: int, lots: int) -> int:
+def _queue_bucket(s: FlowState, b: Int, lots: int) -> int:
     if lots == 0:
         return 0
     return min(QUEUE_BUCKETS - 1, 1 + bit_length(int(lots * units_of(s, b))))
@@ -177,14 +177,46 @@ def _place(x: Board, s: FlowState, side: int, b: Int, d: Int, chance: Int) -> No
     row = (s["volatility"] * 3 + s["liquidity"]) * 2
     if chance >= accept_at(s, (row * BUCKETS_MAX + b) * QUEUE_BUCKETS + q):
         return
-    lots = _size(s, _bits(s), size_mean(s, b))
     s["accepted"] += 1
+    _send(x, side, at, _size(s, _bits(s), size_mean(s, b)))
+
+
+@njit_inner
+def _send(x: Board, side: int, at: int, lots: int) -> None:
+    """A limit order, unless trading is halted; in an auction it only gathers."""
     if x["phase"] == OPEN:
         flow_submit(x, side, at, lots)
     elif x["phase"] == AUCTION:
         x["messages"] += 1
         x["refused"] += rest(x, side, at, lots, FLOW, 0) == 0
         settle_feed(x)
+
+
+@njit_leaf
+def _gap(x: Board, s: FlowState, side: int) -> int:
+    """The best place that value and the other side leave to a quote, if nothing stands there; else NONE."""
+    at = s["v"] >> PRICE_BITS
+    if side == BUY:
+        if x["best_ask"] != NONE:
+            at = min(at, x["best_ask"] - 1)
+        return at if at > x["best_bid"] and at >= 0 else NONE
+    at = max(at, x["best_bid"]) + 1
+    return at if (at < x["best_ask"] or x["best_ask"] == NONE) and at < x["width"] else NONE
+
+
+@njit_inner
+def _repair(x: Board, s: FlowState) -> None:
+    """Somebody quotes at a best place that is free, on either side if both are."""
+    s["repair_ns"] = FOREVER
+    bits = _bits(s)
+    side = BUY if bits & _ONE else SELL
+    at = _gap(x, s, side)
+    if at == NONE:
+        side = -side
+        at = _gap(x, s, side)
+    if at != NONE:
+        s["repairs"] += 1
+        _send(x, side, at, _size(s, bits >> _S8, size_mean(s, 0)))
 
 
 @njit_inner
@@ -443,7 +475,7 @@ def _begin(x: Board, s: FlowState) -> None:
 def act(x: Board, until_ns: int, room: int) -> int:
     """Do what is due up to and with `until_ns`; see `lobgym.sim.exchange.flows`.
 
-    Where stamps are equal: regime, candidate, noise taker, informed taker, stale quote.
+    Where stamps are equal: regime, candidate, noise taker, repair, informed taker, stale quote.
     """
     s = flow_of(x)
     if s["started"] == 0:
@@ -451,7 +483,7 @@ def act(x: Board, until_ns: int, room: int) -> int:
         _begin(x, s)
     while True:
         other = min(min(s["taker_ns"], s["regime_ns"]), min(s["stale_ns"], s["informed_ns"]))
-        due = min(other, s["next_ns"])
+        due = min(min(other, s["repair_ns"]), s["next_ns"])
         if due > until_ns or low_on_room(x, room):
             return int(due)
         x["now_ns"] = due
@@ -467,7 +499,11 @@ def act(x: Board, until_ns: int, room: int) -> int:
         elif s["taker_ns"] == due:
             _drift(x, s)
             _noise(x, s)
+        elif s["repair_ns"] == due:
+            _repair(x, s)
         elif s["informed_ns"] == due:
             _informed(x, s)
         else:
             _stale(x, s)
+        if s["repair_ns"] == FOREVER and (_gap(x, s, BUY) != NONE or _gap(x, s, SELL) != NONE):
+            s["repair_ns"] = _after(s, due, s["repair_mean"])

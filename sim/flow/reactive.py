@@ -39,21 +39,28 @@ Rates = tuple[tuple[float, ...], ...]
 
 # The built-in market, in round numbers of the kind that a liquid BTC perpetual shows, by distance bucket: limit orders
 # a second and tick, orders that a queue there has on average, and their mean size in lots.
-_LIMIT: Final = (12.0, 1.2, 0.3, 0.2, 0.2, 0.25, 0.3, 0.4, 0.3, 0.2, 0.06, 0.018, 0.003, 0.002)
-_ORDERS: Final = (20.0, 1.5, 0.6, 0.3, 0.3, 0.4, 0.6, 1.4, 1.5, 1.7, 1.3, 0.5, 0.1, 0.07)
-_LOTS: Final = (400.0, 400.0, 250.0, 250.0, 250.0, 250.0, 250.0, 300.0, 350.0, 400.0, 450.0, 600.0, 1000.0, 1200.0)
+_LIMIT: Final = (15.0, 1.2, 0.3, 0.2, 0.2, 0.25, 0.3, 0.4, 0.35, 0.22, 0.07, 0.02, 0.002)
+_ORDERS: Final = (40.0, 1.5, 0.6, 0.3, 0.3, 0.4, 0.6, 1.4, 1.5, 1.7, 1.3, 0.5, 0.1)
+_LOTS: Final = (400.0, 400.0, 250.0, 250.0, 250.0, 250.0, 250.0, 300.0, 350.0, 400.0, 450.0, 600.0, 1000.0)
 # How rates depend on the queue, in mean orders: empty, below 1, 1-2, 2-4, 4-8, 8-16, 16-32, more.
-_ARRIVE_BEST: Final = (80.0, 1.5, 1.2, 1.0, 1.0, 1.0, 0.8, 0.5)  # nothing at the best price: quickly repaired
+_ARRIVE_BEST: Final = (1.5, 1.5, 1.2, 1.0, 1.0, 1.0, 0.8, 0.6)
 _ARRIVE: Final = (1.0, 1.2, 1.1, 1.0, 0.8, 0.6, 0.4, 0.3)
 _LEAVE: Final = (0.0, 0.7, 1.3, 2.4, 5.0, 10.0, 20.0, 40.0)  # each order for itself
 _LEAVE_FAR: Final = (0.0, 0.8, 1.4, 2.0, 2.8, 3.6, 4.4, 5.0)
+_STEPS: Final = 64
 _FAR: Final = 5  # distance bucket from which on
 
 
-def _tail(steps: int) -> tuple[float, ...]:
-    """Quantiles of a heavy-tailed positive size: u^2 / sqrt(1 - u), cut off at the last but one half step."""
-    nodes = [k / steps for k in range(steps)] + [1.0 - 0.25 / steps]
-    return tuple(u * u / math.sqrt(1.0 - u) for u in nodes)
+def _tail(roots: int) -> tuple[float, ...]:
+    """Quantiles of a heavy-tailed positive size: u^2 / (1 - u)^(1/2^roots), cut off a quarter step before 1."""
+    nodes = [k / _STEPS for k in range(_STEPS)] + [1.0 - 0.25 / _STEPS]
+    made = []
+    for u in nodes:
+        rest = 1.0 - u
+        for _ in range(roots):
+            rest = math.sqrt(rest)
+        made.append(u * u / rest)
+    return tuple(made)
 
 
 def _limit() -> Rates:
@@ -69,8 +76,8 @@ def _cancel() -> Rates:
 
 _LIMIT_PER_S: Final = _limit()
 _CANCEL_PER_S: Final = _cancel()
-_TAIL: Final = _tail(64)
-_JUMPS: Final = tuple(24.0 * one for one in _TAIL)
+_TAIL: Final = _tail(1)
+_JUMPS: Final = tuple(50.0 * one for one in _tail(2))
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ class ReactiveFlow:
         informed_floor_ms, informed_mean_ms: its delay, at least and on average beyond that.
         informed_edge_ticks: by how much a quote must be wrong for it to be worthwhile.
         stale_cancel_per_s: cancels a second while quotes stand on the wrong side of the efficient price.
+        repair_per_s: orders a second while the best place that the efficient price allows is free.
         impact_ticks_per_lot: by how much a taker's lot moves the efficient price.
         trim_per_s: cancels a second beyond the last distance bucket.
     """
@@ -112,7 +120,7 @@ class ReactiveFlow:
     size_shape: tuple[float, ...] = _TAIL
     jump_per_s: float = 0.5
     jump_ticks: tuple[float, ...] = _JUMPS
-    jump_scale: tuple[float, float, float] = (0.6, 1.0, 1.6)
+    jump_scale: tuple[float, float, float] = (0.6, 1.0, 1.5)
     near_factor: tuple[float, float, float] = (1.2, 1.0, 0.7)
     near_buckets: int = 3
     liquidity_factor: tuple[float, float, float] = (0.8, 1.0, 1.2)
@@ -133,7 +141,8 @@ class ReactiveFlow:
     informed_mean_ms: float = 3.0
     informed_edge_ticks: int = 3
     stale_cancel_per_s: float = 4000.0
-    impact_ticks_per_lot: float = 0.001
+    repair_per_s: float = 1500.0
+    impact_ticks_per_lot: float = 0.0002
     trim_per_s: float = 50.0
 
     def __post_init__(self) -> None:
@@ -185,6 +194,10 @@ class ReactiveFlow:
             )
         return cls(**{name: _frozen(value) for name, value in given.items()})
 
+    def candidates_per_s(self) -> float:
+        """Candidates a second of limit orders, cancels and jumps, of which most are refused: what a second costs."""
+        return _NS / float(self.state(0, 0, 1, 1 << 16, 1 << 15)["mean_ns"][0])
+
     def state(self, seed: int, start_ns: int, base_tick: int, width: int, start_tick: int) -> NDArray[Any]:
         """REACTIVE_DTYPE[1]: a fresh state; price `start_tick`, in a book of `width` prices from `base_tick` on."""
         made = np.zeros(1, REACTIVE_DTYPE)
@@ -195,7 +208,7 @@ class ReactiveFlow:
         s["v"] = ((start_tick - base_tick) << PRICE_BITS) + _FIX // 2
         s["low"], s["high"] = (width // 8) << PRICE_BITS, (width - width // 8) << PRICE_BITS
         s["volatility"] = s["liquidity"] = s["trend"] = 1
-        for name in ("next_ns", "taker_ns", "stale_ns", "informed_ns", "regime_ns"):
+        for name in ("next_ns", "taker_ns", "stale_ns", "informed_ns", "repair_ns", "regime_ns"):
             s[name] = FOREVER
         s["levels"] = len(self.limit_per_s)
         s["reach"] = 1 << (len(self.limit_per_s) - 1)
@@ -203,7 +216,7 @@ class ReactiveFlow:
         s["informed_floor"], s["informed_mean"] = _whole(self.informed_floor_ms * 1e6), self.informed_mean_ms * 1e6
         s["informed_lots"], s["taker_lots"] = _whole(self.informed_lots * 256), _whole(self.taker_lots * 256)
         s["impact"] = _whole(self.impact_ticks_per_lot * _FIX * 256)
-        s["stale_mean"] = _NS / self.stale_cancel_per_s
+        s["stale_mean"], s["repair_mean"] = _NS / self.stale_cancel_per_s, _NS / self.repair_per_s
         s["taker_rate"] = self.taker_per_s / 2.0 / _NS
         decay = self.excite_decay_per_s / _NS
         s["decay"] = decay
@@ -244,7 +257,14 @@ def _frozen(value: Any) -> Any:
 
 _REGIMES: Final = ("jump_scale", "near_factor", "liquidity_factor", "taker_factor")
 _QUANTILES_OF: Final = ("size_shape", "jump_ticks", "taker_shape")
-_POSITIVE: Final = ("taker_lots", "informed_lots", "stale_cancel_per_s", "jump_per_s", "excite_decay_per_s")
+_POSITIVE: Final = (
+    "taker_lots",
+    "informed_lots",
+    "stale_cancel_per_s",
+    "repair_per_s",
+    "jump_per_s",
+    "excite_decay_per_s",
+)
 
 
 def _check(name: str, value: Any) -> None:

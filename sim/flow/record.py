@@ -68,18 +68,18 @@ _TABLES: Final = (
     ("hold", np.float64, (3,)),  # mean stay, ns, by dimension of the regime
 )
 _NUMBERS: Final = (
-    "started", "next_ns", "taker_ns", "stale_ns", "informed_ns", "regime_ns", "volatility_ns", "liquidity_ns",
-    "trend_ns", "volatility", "liquidity", "trend",
+    "started", "next_ns", "taker_ns", "stale_ns", "informed_ns", "repair_ns", "regime_ns", "volatility_ns",
+    "liquidity_ns", "trend_ns", "volatility", "liquidity", "trend",
     "v",  # efficient price above base_tick, 2**-16 ticks
     "moved_ns",  # up to when drift is in it
     "seen_position", "taken_ns", "levels", "reach", "noise_reach", "edge", "informed_floor", "informed_lots",
     "taker_lots", "impact",  # 2**-16 ticks a lot, times 2**8
     "low", "high",  # v is reflected at both
-    "candidates", "accepted", "noise_takes", "informed_takes", "stale_cancels", "jumps_made",
+    "candidates", "accepted", "noise_takes", "informed_takes", "stale_cancels", "repairs", "jumps_made",
 )  # fmt: skip
 _REALS: Final = (
     "mean_ns",  # between two candidates
-    "stale_mean", "informed_mean", "taker_rate", "excite_self", "excite_cross", "decay",  # per ns
+    "stale_mean", "repair_mean", "informed_mean", "taker_rate", "excite_self", "excite_cross", "decay",  # per ns
     "excited_buy", "excited_sell", "taker_bound",
 )  # fmt: skip
 
