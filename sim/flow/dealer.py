@@ -123,7 +123,7 @@ class DealerFlow:
             _within(name, getattr(self, name), 0, _GAP_MAX)
         if (self.stay_ns > 0) != (self.rest_ns > 0) or (self.stay_ns > 0) != (self.drift_gap_ns > 0):
             raise ParamsError("stay_ns, rest_ns and drift_gap_ns describe one signal: give all three, or none")
-        if self.imbalance_quiet >= self.imbalance_signal:
+        if self.stay_ns > 0 and self.imbalance_quiet >= self.imbalance_signal:
             raise ParamsError(
                 f"imbalances up to {self.imbalance_quiet:.3f} without and from {self.imbalance_signal:.3f} with a "
                 "signal cannot be told apart; make thin thinner or lots_min and lots_max closer"
