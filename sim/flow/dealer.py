@@ -81,6 +81,7 @@ class DealerFlow:
         take_lots_max: a trade is for 1 to this many lots, equally likely, but never for more than the best quote.
         news_gap_ns: mean time between news; 0 for none.
         news_spreads_max: news move the value by 1 to this many h, equally likely.
+        sizes_gap_ns: mean time between new sizes of the best quotes, besides those that come with every move; 0: none.
         lots_min, lots_max: sizes of quotes.
         drift_ticks: a step of the drift; drift_gap_ns: mean time between two while there is a signal.
         stay_ns, rest_ns: mean length of a signal, and of the time between two; 0 for no signal ever.
@@ -97,6 +98,7 @@ class DealerFlow:
     take_lots_max: int = 4_000
     news_gap_ns: int = 10_000_000_000
     news_spreads_max: int = 3
+    sizes_gap_ns: int = 500_000_000
     lots_min: int = 1_500
     lots_max: int = 2_500
     drift_ticks: int = 0
@@ -119,7 +121,7 @@ class DealerFlow:
             _within(low, getattr(self, low), 1, _LOTS_MAX)
             _within(high, getattr(self, high), getattr(self, low), _LOTS_MAX)
         _within("drift_ticks", self.drift_ticks, 0, _TICKS_MAX)
-        for name in ("news_gap_ns", "drift_gap_ns", "stay_ns", "rest_ns"):
+        for name in ("news_gap_ns", "sizes_gap_ns", "drift_gap_ns", "stay_ns", "rest_ns"):
             _within(name, getattr(self, name), 0, _GAP_MAX)
         if (self.stay_ns > 0) != (self.rest_ns > 0) or (self.stay_ns > 0) != (self.drift_gap_ns > 0):
             raise ParamsError("stay_ns, rest_ns and drift_gap_ns describe one signal: give all three, or none")
@@ -131,8 +133,8 @@ class DealerFlow:
 
     @classmethod
     def martingale(cls, **changes: int) -> DealerFlow:
-        """Nothing predicts the value, and no fill is better than it."""
-        return cls(**changes)
+        """Nothing predicts the value, and no fill is better than it. Sizes vary more than beside a signal."""
+        return cls(**{"lots_min": 500, "lots_max": 3_500} | changes)
 
     @classmethod
     def planted_alpha(

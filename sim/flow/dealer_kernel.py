@@ -1,7 +1,7 @@
 """What the dealer of `lobgym.sim.flow.dealer` does, event by event.
 
-Five kinds of events, each with exponential gaps: a trade of somebody anonymous, public news, a step of the planted
-drift, and the hidden signal's beginning and end. Gaps are drawn by von Neumann's comparison of uniforms (1951), which
+Six kinds of events, each with exponential gaps: a trade of somebody anonymous, public news, a step of the planted
+drift, the hidden signal's beginning and end, and new sizes of the best quotes. Gaps are drawn by von Neumann's comparison of uniforms (1951), which
 needs no logarithm: integers only, the same on every machine.
 """
 
@@ -47,6 +47,7 @@ DEALER_DTYPE: Final = np.dtype(
         ("news_due", np.int64),
         ("drift_due", np.int64),
         ("signal_due", np.int64),
+        ("sizes_due", np.int64),
         # parameters, see `lobgym.sim.flow.dealer.DealerFlow`
         ("half_spread_ticks", np.int64),
         ("impact_ticks", np.int64),
@@ -55,6 +56,7 @@ DEALER_DTYPE: Final = np.dtype(
         ("take_lots_max", np.int64),
         ("news_gap_ns", np.int64),
         ("news_spreads_max", np.int64),
+        ("sizes_gap_ns", np.int64),
         ("lots_min", np.int64),
         ("lots_max", np.int64),
         ("drift_ticks", np.int64),
@@ -125,9 +127,9 @@ def _price(f: Any, side: int, k: int) -> int:
 
 
 @njit_inner
-def _withdraw(x: Board, f: Any) -> None:
-    """Take the dealer's quotes out of the book, whatever members have left of them."""
-    for k in range(f["levels"]):
+def _withdraw(x: Board, f: Any, levels: int) -> None:
+    """Take the dealer's best `levels` quotes out of the book, whatever members have left of them."""
+    for k in range(levels):
         for row in range(2):
             side = BUY if row == 0 else SELL
             node = int(level_at(x, side, _price(f, side, k))["head"])
@@ -158,9 +160,9 @@ def _lots(f: Any, side: int, k: int) -> int:
 
 
 @njit_inner
-def _quote(x: Board, f: Any) -> None:
-    """The whole ladder anew, every size drawn anew; one message says all of it."""
-    for k in range(f["levels"]):
+def _quote(x: Board, f: Any, levels: int) -> None:
+    """The best `levels` quotes anew, every size drawn anew."""
+    for k in range(levels):
         for row in range(2):
             side = BUY if row == 0 else SELL
             _place(x, side, _price(f, side, k), _lots(f, side, k))
@@ -169,15 +171,18 @@ def _quote(x: Board, f: Any) -> None:
 
 @njit_inner
 def _move(x: Board, f: Any, ticks: int) -> None:
-    """The dealer's value changes, and at once all its quotes. The end of the book's range stops the market."""
+    """The dealer's value changes, and at once all its quotes; one message of depth says all of it.
+
+    The end of the book's range stops the market.
+    """
     mid = f["mid"] + ticks
     reach = (f["levels"] + 1) * f["half_spread_ticks"] + 2 * _ANCHOR_AT
     if mid - reach < 0 or mid + reach >= x["width"]:
         x["error"] = 1
         return
-    _withdraw(x, f)
+    _withdraw(x, f, f["levels"])
     f["mid"] = mid
-    _quote(x, f)
+    _quote(x, f, f["levels"])
     settle_feed(x)
 
 
@@ -194,6 +199,14 @@ def _trade(x: Board, f: Any) -> None:
         x["messages"] += 1
         cross(x, FLOW, 0, side, _price(f, -side, 0), min(lots, int(offered)))
     _move(x, f, side * f["impact_ticks"])
+
+
+@njit_inner
+def _resize(x: Board, f: Any) -> None:
+    """The best quotes get new sizes: who joined them moves forward in the queue."""
+    _withdraw(x, f, 1)
+    _quote(x, f, 1)
+    settle_feed(x)
 
 
 @njit_inner
@@ -225,10 +238,11 @@ def _open(x: Board, f: Any) -> None:
     ns = x["now_ns"]
     rest(x, BUY, _ANCHOR_AT, 1, FLOW, 0)
     rest(x, SELL, x["width"] - 1 - _ANCHOR_AT, 1, FLOW, 0)
-    _quote(x, f)
+    _quote(x, f, f["levels"])
     say_snapshot(x)
     f["trade_due"] = ns + _gap(f, f["trade_gap_ns"])
     f["news_due"] = ns + _gap(f, f["news_gap_ns"]) if f["news_gap_ns"] > 0 else FOREVER
+    f["sizes_due"] = ns + _gap(f, f["sizes_gap_ns"]) if f["sizes_gap_ns"] > 0 else FOREVER
     f["drift_due"] = FOREVER
     f["signal_due"] = FOREVER
     if f["stay_ns"] > 0:
@@ -238,12 +252,13 @@ def _open(x: Board, f: Any) -> None:
 
 @njit_leaf
 def _due(f: Any) -> int:
-    return int(min(min(f["trade_due"], f["news_due"]), min(f["drift_due"], f["signal_due"])))
+    due = min(min(f["trade_due"], f["news_due"]), min(f["drift_due"], f["signal_due"]))
+    return int(min(due, f["sizes_due"]))
 
 
 @njit_inner
 def _next_event(x: Board, f: Any) -> None:
-    """What is due now; of several the first of: trade, news, drift, signal. While trading halts, nothing comes of it."""
+    """What is due now; of several the first of these here. While trading halts, nothing comes of it."""
     ns = x["now_ns"]
     trading = x["phase"] == OPEN
     if f["trade_due"] == ns:
@@ -258,6 +273,10 @@ def _next_event(x: Board, f: Any) -> None:
         f["drift_due"] = ns + _gap(f, f["drift_gap_ns"])
         if trading:
             _move(x, f, f["signal"] * f["drift_ticks"])
+    elif f["sizes_due"] == ns:
+        f["sizes_due"] = ns + _gap(f, f["sizes_gap_ns"])
+        if trading:
+            _resize(x, f)
     elif trading:
         _turn(x, f)
     else:

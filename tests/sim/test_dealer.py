@@ -110,6 +110,7 @@ def test_sizes_know_nothing_of_what_follows(tape: Tape) -> None:
     bids, asks = quotes[quotes["side"] == rec.BUY], quotes[quotes["side"] == rec.SELL]
     imbalance = (bids["qty_lots"] - asks["qty_lots"]) / (bids["qty_lots"] + asks["qty_lots"])
     step = np.diff((bids["price_ticks"] + asks["price_ticks"]) / 2)
+    imbalance, step = np.append(imbalance[:-1][step != 0], 0), step[step != 0]
     assert abs(np.corrcoef(imbalance[:-1], step)[0, 1]) < 4 / np.sqrt(len(step))
     trades = prints(tape)
     signed = (trades["side"] * trades["qty_lots"])[:-1]
