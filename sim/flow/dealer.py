@@ -3,9 +3,10 @@
 **Martingale** (after Glosten and Milgrom, 1985). A dealer knows what everybody knows and quotes around the expected
 value m, bid m - h, ask m + h, in whole ticks. Anonymous traders arrive at Poisson times and buy or sell with
 probability 1/2 each, whatever has happened. After a buy the value is the ask just paid, m + h = E[value | a buy], after
-a sale m - h: the dealer's quotes earn nothing, in expectation and in fact. Public news moves m by a random multiple of
-h, up or down equally likely, without a trade. All quotes move in the same instant as m. Sizes of quotes and of trades
-are drawn independently of everything, so nothing on the tape says where m goes next: m is a martingale for everybody.
+a sale m - h: the dealer's quotes earn nothing, in expectation and in fact. Public news moves m by h (or a random
+multiple), up or down equally likely, without a trade. All quotes move in the same instant as m. Sizes of quotes and of
+trades are drawn independently of everything, those of the best quotes anew now and then, so that queues move. Nothing on
+the tape says where m goes next: m is a martingale for everybody.
 
 What a trader on the tape earns before fees, at whatever latency, follows fill by fill, held against the value just
 after the fill: takers pay h or more; an order that stood in the dealer's queue was filled at a print of its own price,
@@ -80,7 +81,8 @@ class DealerFlow:
         trade_gap_ns: mean time between two trades.
         take_lots_max: a trade is for 1 to this many lots, equally likely, but never for more than the best quote.
         news_gap_ns: mean time between news; 0 for none.
-        news_spreads_max: news move the value by 1 to this many h, equally likely.
+        news_spreads_max: news move the value by 1 to this many h, equally likely; from 2 on they take orders that
+            joined the dealer's quotes with them.
         sizes_gap_ns: mean time between new sizes of the best quotes, besides those that come with every move; 0: none.
         lots_min, lots_max: sizes of quotes.
         drift_ticks: a step of the drift; drift_gap_ns: mean time between two while there is a signal.
@@ -97,7 +99,7 @@ class DealerFlow:
     trade_gap_ns: int = 2_000_000_000
     take_lots_max: int = 4_000
     news_gap_ns: int = 10_000_000_000
-    news_spreads_max: int = 3
+    news_spreads_max: int = 1
     sizes_gap_ns: int = 500_000_000
     lots_min: int = 1_500
     lots_max: int = 2_500
