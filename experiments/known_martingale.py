@@ -63,7 +63,7 @@ class MartingaleResult:
         taker_ticks: what it paid per lot, and the interval of that, in ticks.
         fair, planted: every policy on the martingale, and with the edge.
         power: chance to find the edge, computed before, from pilot seeds.
-        minutes_needed: length of an episode for a power of 0.999, by the same.
+        minutes_needed: length of an episode for a power of 0.999, by the same; None where pilots found no edge.
     """
 
     seeds: int
@@ -74,7 +74,7 @@ class MartingaleResult:
     fair: tuple[PolicyResult, ...]
     planted: tuple[PolicyResult, ...]
     power: float
-    minutes_needed: float
+    minutes_needed: float | None
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -100,7 +100,8 @@ def martingale_study(seeds: int, minutes: float, pilots: int = PILOTS) -> Martin
     pilot = _runs(planted, range(PILOT_SEED, PILOT_SEED + pilots), minutes)
     tested = t_test([run.tick_lots for run in pilot[JOINER]])
     alpha = ALPHA / len(pilot)  # Holm's first and hardest step
-    needed = (normal_quantile(1.0 - alpha) + normal_quantile(_WANTED_POWER)) * tested.sd / tested.mean
+    reach = normal_quantile(1.0 - alpha) + normal_quantile(_WANTED_POWER)
+    needed = None if tested.mean <= 0.0 else minutes * (reach * tested.sd / tested.mean) ** 2 / seeds
     fair = _runs(flow, range(FIRST_SEED, FIRST_SEED + seeds), minutes)
     half = flow.half_spread_ticks
     taken = fair[TAKER]
@@ -110,7 +111,7 @@ def martingale_study(seeds: int, minutes: float, pilots: int = PILOTS) -> Martin
     return MartingaleResult(
         seeds, minutes, half, taker, (half - taker.mean * seeds / lots, per_lot[0], per_lot[1]),
         _results(fair), _results(_runs(planted, range(FIRST_SEED, FIRST_SEED + seeds), minutes)),
-        power_of(tested.mean, tested.sd, seeds, alpha), minutes * needed**2 / seeds if tested.mean > 0 else float("inf"),
+        power_of(tested.mean, tested.sd, seeds, alpha), needed,
     )  # fmt: skip
 
 
@@ -161,20 +162,23 @@ def _desks(market: Market, flow: DealerFlow) -> list[tuple[DeskSpec, dict[str, P
 def martingale_table(result: MartingaleResult) -> list[str]:
     """Lines of Markdown."""
     paid, low, high = result.taker_ticks
+    needed = "no number of" if result.minutes_needed is None else f"{result.minutes_needed:.2g}"
     lines = [
         f"Martingale: {result.seeds} seeds of {result.minutes:g} minutes, no fees, half spread "
         f"{result.half_spread_ticks} ticks. The random taker paid {paid:.3f} ticks a lot (99%: {low:.3f} to "
         f"{high:.3f}).",
         f"Power to find a planted edge of {EDGE_TICKS} ticks at {ALPHA:.0%} over all policies: {result.power:.4f}; "
-        f"a power of {_WANTED_POWER} needs {result.minutes_needed:.1f} minutes a seed.",
+        f"a power of {_WANTED_POWER} needs {needed} minutes a seed.",
         "",
-        "| policy | fills | of them maker | PnL, ticks a lot | t | p, Holm | with the edge: ticks a lot | t | p, Holm |",
+        "| policy | fills | of them maker | ticks a lot | t | p, Holm | with the edge: ticks a lot | t | p, Holm |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for fair, planted in zip(result.fair, result.planted, strict=True):
-        made = " | ".join(
-            f"{'-' if one.ticks_per_lot is None else f'{one.ticks_per_lot:+.2f}'} | {one.test.t:+.2f} | {one.p_holm:.2g}"
-            for one in (fair, planted)
-        )
+        made = " | ".join(_figures(one) for one in (fair, planted))
         lines.append(f"| {fair.policy} | {fair.fills:,} | {fair.maker_fills:,} | {made} |")
     return lines
+
+
+def _figures(one: PolicyResult) -> str:
+    earned = "-" if one.ticks_per_lot is None else f"{one.ticks_per_lot:+.2f}"
+    return f"{earned} | {one.test.t:+.2f} | {one.p_holm:.2g}"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.agents.policy import Policy
+from lobgym.experiments.errors import EvaluationError
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
@@ -73,7 +74,8 @@ def _traded(desk: Desk, size: int) -> NDArray[np.int64]:
 def _earned(desk: Desk, lane: int, lots: int) -> Earned:
     row = desk.session.state.lane[lane]
     bid, ask = desk.session.bests(lane, at_exchange=True)
-    assert bid is not None and ask is not None  # a dealer always quotes
+    if bid is None or ask is None:
+        raise EvaluationError("a dealer's tape ended without quotes on both sides: it is not one")
     unit = tick_lot_units(desk.market)
     worth2 = int(row["position"]) * (bid + ask) * unit
     units2 = _TWICE * (int(row["cash"]) - int(row["fees"]) - int(row["funding"])) + worth2

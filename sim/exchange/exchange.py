@@ -105,8 +105,15 @@ _fits: Final[Any] = getattr(fits, "py_func", fits)
 class Flow(Protocol):
     """A background flow: the number of its kernel, its state, and what distinguishes it."""
 
-    kind: int
-    digest: str
+    @property
+    def kind(self) -> int:
+        """Number of the kernel (`lobgym.sim.exchange.flows.register_flow`)."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of its parameters."""
+        ...
 
     def state(self, seed: int, start_ns: int, base_tick: int, width: int, start_tick: int) -> NDArray[Any]:
         """A fresh state, a structured array whose first record the kernel finds at `board["flow"]`.

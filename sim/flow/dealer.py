@@ -4,9 +4,9 @@
 value m, bid m - h, ask m + h, in whole ticks. Anonymous traders arrive at Poisson times and buy or sell with
 probability 1/2 each, whatever has happened. After a buy the value is the ask just paid, m + h = E[value | a buy], after
 a sale m - h: the dealer's quotes earn nothing, in expectation and in fact. Public news moves m by h (or a random
-multiple), up or down equally likely, without a trade. All quotes move in the same instant as m. Sizes of quotes and of
-trades are drawn independently of everything, those of the best quotes anew now and then, so that queues move. Nothing on
-the tape says where m goes next: m is a martingale for everybody.
+multiple), up or down equally likely, without a trade. All quotes move in the same instant as m. Sizes of quotes and
+of trades are drawn independently of everything, those of the best quotes anew now and then, so that queues move.
+Nothing on the tape says where m goes next: m is a martingale for everybody.
 
 What a trader on the tape earns before fees, at whatever latency, follows fill by fill, held against the value just
 after the fill: takers pay h or more; an order that stood in the dealer's queue was filled at a print of its own price,

@@ -1,8 +1,8 @@
 """What the dealer of `lobgym.sim.flow.dealer` does, event by event.
 
 Six kinds of events, each with exponential gaps: a trade of somebody anonymous, public news, a step of the planted
-drift, the hidden signal's beginning and end, and new sizes of the best quotes. Gaps are drawn by von Neumann's comparison of uniforms (1951), which
-needs no logarithm: integers only, the same on every machine.
+drift, the hidden signal's beginning and end, and new sizes of the best quotes. Gaps are drawn by von Neumann's
+comparison of uniforms (1951), which needs no logarithm: integers only, the same on every machine.
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ def _bits(f: Any) -> np.uint64:
 @njit_leaf
 def _between(f: Any, low: int, high: int) -> int:
     """Random integer in [low, high]."""
-    return low + np.int64(_bits(f) % np.uint64(high - low + 1))
+    return int(low + np.int64(_bits(f) % np.uint64(high - low + 1)))
 
 
 @njit_leaf
 def _sign(f: Any) -> int:
     """1 or -1, equally likely: the highest bit of a draw."""
-    return 1 - 2 * np.int64(_bits(f) >> np.uint64(63))
+    return int(1 - 2 * np.int64(_bits(f) >> np.uint64(63)))
 
 
 @njit_inner
@@ -113,7 +113,7 @@ def _gap(f: Any, mean_ns: int) -> int:
             last = drawn
             odd = 1 - odd
         if odd == 1:
-            return total + ((mean_ns >> _MEAN_SHIFT) * first >> (32 - _MEAN_SHIFT))
+            return int(total + ((mean_ns >> _MEAN_SHIFT) * first >> (32 - _MEAN_SHIFT)))
         total += mean_ns
 
 
