@@ -14,16 +14,18 @@ import numpy as np
 from lobgym.sim.exchange.board import (
     BOARD_DTYPE,
     FLOW,
+    NONE,
     OPEN,
     STREAM_VENUE,
     Board,
+    best_at,
     level_at,
     node_at,
 )
 from lobgym.sim.exchange.book import drop, rest
-from lobgym.sim.exchange.feed import say, say_snapshot, settle_feed
+from lobgym.sim.exchange.calls import call_cross, call_say_snapshot
+from lobgym.sim.exchange.feed import say, settle_feed
 from lobgym.sim.exchange.flows import FOREVER, low_on_room, register_flow
-from lobgym.sim.exchange.trading import cross
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.memory import target
 from lobgym.sim.records import BUY, REGIME, SELL
@@ -144,7 +146,8 @@ def _withdraw(x: Board, f: Any, levels: int) -> None:
 def _place(x: Board, side: int, at: int, lots: int) -> None:
     """A quote; members' orders that it meets are taken first."""
     x["messages"] += 1
-    left = cross(x, FLOW, 0, side, at, lots)
+    best = best_at(x, -side)
+    left = call_cross(x, FLOW, 0, side, at, lots) if best != NONE and side * at >= side * best else lots
     if left > 0:
         x["refused"] += rest(x, side, at, left, FLOW, 0) == 0
 
@@ -197,7 +200,7 @@ def _trade(x: Board, f: Any) -> None:
     offered = level_at(x, -side, _price(f, -side, 0))["qty"]
     if offered > 0:
         x["messages"] += 1
-        cross(x, FLOW, 0, side, _price(f, -side, 0), min(lots, int(offered)))
+        call_cross(x, FLOW, 0, side, _price(f, -side, 0), min(lots, int(offered)))
     _move(x, f, side * f["impact_ticks"])
 
 
@@ -239,7 +242,7 @@ def _open(x: Board, f: Any) -> None:
     rest(x, BUY, _ANCHOR_AT, 1, FLOW, 0)
     rest(x, SELL, x["width"] - 1 - _ANCHOR_AT, 1, FLOW, 0)
     _quote(x, f, f["levels"])
-    say_snapshot(x)
+    call_say_snapshot(x)
     f["trade_due"] = ns + _gap(f, f["trade_gap_ns"])
     f["news_due"] = ns + _gap(f, f["news_gap_ns"]) if f["news_gap_ns"] > 0 else FOREVER
     f["sizes_due"] = ns + _gap(f, f["sizes_gap_ns"]) if f["sizes_gap_ns"] > 0 else FOREVER
