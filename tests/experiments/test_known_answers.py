@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from scipy.linalg import expm
+from typer.testing import CliRunner
 
 from lobgym.agents.alpha import FOLLOW, SignalTable
 from lobgym.agents.errors import PolicyError
 from lobgym.experiments.alpha_programme import AlphaProgramme, Table
+from lobgym.experiments.cli import app
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.known_alpha import alpha_desk, alpha_study, alpha_table
-from lobgym.experiments.known_answers import main
+from lobgym.experiments.known_answers import KnownAnswers, report
 from lobgym.experiments.known_martingale import ALPHA, EDGE_TICKS, JOINER, TAKER, martingale_study, martingale_table
 from lobgym.experiments.known_run import run_policies, tick_lot_units
 from lobgym.sim.desk_spec import DeskSpec
@@ -163,13 +166,29 @@ def test_the_programme_earns_what_it_says() -> None:
     assert len(alpha_table(results)) == 4 + 2 * 3
 
 
-def test_the_command_prints_tables_and_json(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["alpha", "--alpha-seeds", "2", "--hours", "0.05", "--json"])
-    printed = json.loads(capsys.readouterr().out)
+def test_the_command_prints_tables_and_json() -> None:
+    run = CliRunner().invoke(app, ["market", "known", "alpha", "--alpha-seeds", "2", "--hours", "0.05", "--json"])
+    printed = json.loads(run.output)
     assert [one["strength"] for one in printed["alpha"]] == list(STRENGTHS)
-    assert main(["martingale", "--seeds", "2"]) == 1
-    assert "at least 5 seeds" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["everything"])
+    assert run.exit_code == (1 if printed["failures"] else 0)
+    for words, said in ((["martingale", "--seeds", "2"], "at least 5 seeds"), (["everything"], "martingale, alpha")):
+        with pytest.raises(EvaluationError, match=said):
+            CliRunner().invoke(app, ["market", "known", *words], catch_exceptions=False)
     with pytest.raises(EvaluationError):
         list(alpha_study(1, 1.0))
+
+
+def test_an_answer_that_is_not_the_known_one_is_a_failure() -> None:
+    """A dealer that pays its makers passes for no martingale; a programme for another strength is found out."""
+    fair = martingale_study(5, 1.0, pilots=3)
+    cheat = replace(fair.fair[0], p_holm=0.001)
+    assert any("earns" in line for line in replace(fair, fair=(cheat, *fair.fair[1:])).failures)
+    off = replace(fair.taker, low=1.0, high=2.0)
+    assert any("half spread" in line for line in replace(fair, taker=off).failures)
+    silent = tuple(replace(one, p_holm=1.0) for one in fair.planted)
+    assert any("not found" in line for line in replace(fair, planted=silent).failures)
+    (alpha,) = alpha_study(2, 0.1, (1.0,))
+    best = replace(alpha.policies[0], expected=1e6, positive=1)
+    wrong = KnownAnswers(None, (replace(alpha, policies=(best, *alpha.policies[1:])),))
+    assert len(wrong.failures) >= 2
+    assert report(wrong)[-1].startswith("FAILED: ")
