@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from lobgym.experiments.cli import flows, queues
+from lobgym.experiments.cli import flows, known, queues
 from lobgym.experiments.cli.console import JsonFlag, console, print_json, working
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ app = typer.Typer(help="Measure markets and compare them.", no_args_is_help=True
 
 queues.add_to(app)
 flows.add_to(app)
+known.add_to(app)
 
 
 @app.command("compare")

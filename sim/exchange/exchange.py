@@ -271,8 +271,13 @@ class Exchange:
         self.check()
 
     def check(self) -> None:
-        """Raise what stopped a member; to be called after a compiled strategy."""
+        """Raise what stopped a member, or the flow; to be called after a compiled strategy."""
         raise_lane_error(self.state)
+        if self._board["error"][0] != 0:
+            raise CapacityError(
+                f"the flow's price came to an end of the {len(self._arrays.levels[0])} ticks that this book has room "
+                "for; make the exchange with a greater width, or stop it earlier"
+            )
 
     def _grow(self) -> None:
         """More room for recorded rows."""

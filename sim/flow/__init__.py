@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lobgym.sim.flow.dealer import DealerFlow
 from lobgym.sim.flow.reactive import ReactiveFlow
 
-__all__ = ["ReactiveFlow"]
+__all__ = ["DealerFlow", "ReactiveFlow"]

@@ -45,6 +45,7 @@ GROUPS = (
     "log show",
     "market",
     "market compare",
+    "market known",
 )
 COMMANDS = ("train", "export", "gate", "paper", "replay", "leaderboard", "bench", "demo")
 
@@ -78,6 +79,7 @@ def _wrong_inputs(folder: Path) -> list[tuple[list[str], str]]:
         (["tape", "inspect", "synth?seeds=3"], "seeds"),
         (["tape", "make", "synth?minutes=0.1", "--out", str(folder / "no" / "such" / "t.parquet")], "t.parquet"),
         (["market", "compare", TAPE, str(folder / "missing.parquet")], "missing.parquet"),
+        (["market", "known", "everything"], "martingale"),
         (["market", "compare", "synth?minutes=0.1", TAPE], "synth?minutes=0.1"),
         (["train", "--tape", "nothing", "--out", str(folder / "run")], "nothing"),
         (["train", "--algo", "dqn", "--env", "grid", "--tape", "synth?minutes=10", "--out", str(folder / "r")], "dqn"),
