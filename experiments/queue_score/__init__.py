@@ -1,4 +1,7 @@
-"""How good are the queue models? Real orders with known fates as probes, replayed under each model."""
+"""How good are the queue models? Real orders with known fates as probes, replayed under each model.
+
+Orders of a recording (`fate`), or of an exchange (`exchange_run`, `exchange_fate`, `exchange_study`).
+"""
 
 from __future__ import annotations
 

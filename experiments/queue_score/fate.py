@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from lobgym.experiments.queue_score.cancellations import Cancellations
 from lobgym.experiments.queue_score.probes import AGES_NS, CANCELLED, FILLED, OPEN, Probe, ProbeError, Recorded
 from lobgym.sim import records as rec
 from lobgym.sim.importers.bitstamp import BTCUSD
@@ -36,7 +37,6 @@ CENTS: Final = Instrument.from_json(
     }
 )
 _STAMPS_MAX: Final = 1_000_000  # messages of one millisecond
-PLACES: Final = 10  # into which the queue is cut where cancellations are counted
 Level = tuple[int, int]  # (side, tick)
 
 
@@ -63,7 +63,7 @@ class _Queues:
         self.replay = Replay()
         self.facts: Counter[str] = Counter()
         self.probes: list[Probe] = []
-        self.cancellations = {name: [0.0] * PLACES for name in ("orders", "share", "before")}
+        self.cancellations = Cancellations()
         self._at: dict[Level, dict[int, _Standing]] = defaultdict(dict)
         self._standing: dict[int, _Standing] = {}
         self._held: dict[int, Order] = {}  # takes, and is not displayed yet
@@ -172,16 +172,10 @@ class _Queues:
     def _cancelled(self, gone: _Standing) -> None:
         """Note, for each order that stays at its level, where it stands and whether what goes stood before it."""
         level = (gone.side, gone.tick)
-        total = self.older(level) + sum(one.left for one in self._at[level].values())
-        front, before = self.older(level), 0
-        for one in self._at[level].values():
-            if one is not gone and 0 < front < total - one.left:
-                share = front / (total - one.left)
-                at = min(int(share * PLACES), PLACES - 1)
-                for name, amount in (("orders", 1.0), ("share", share), ("before", float(before))):
-                    self.cancellations[name][at] += amount
-            before |= one is gone
-            front += one.left
+        queue = self._at[level].values()
+        self.cancellations.note(
+            self.older(level), [one.left for one in queue], next(n for n, one in enumerate(queue) if one is gone)
+        )
 
     def _goes(self, one: _Standing, ns: int, ended: str) -> None:
         del self._standing[one.id]
@@ -292,17 +286,5 @@ def _facts(
         "probes_with_any_fill": sum(bool(probe.fills) for probe in probes),
         "fills_of_probes": len(fills),
         "fills_of_probes_without_a_print": alone,
-        "cancellations": _places(queues.cancellations),
+        "cancellations": queues.cancellations.to_json(),
     }
-
-
-def _places(counts: dict[str, list[float]]) -> list[dict[str, float]]:
-    """For tenths of the queue: how often an order stood there, with others before and behind it, when another one of
-    its level was cancelled; the mean share of the level's lots that stood before it; and how often the one that was
-    cancelled did. A queue model claims to know the last from the second.
-    """
-    return [
-        {"orders": int(orders), "before_it": share / orders, "cancelled_before_it": before / orders}
-        for orders, share, before in zip(counts["orders"], counts["share"], counts["before"], strict=True)
-        if orders
-    ]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from lobgym.experiments.svg import Series, format_fixed, line_chart
 
-__all__ = ["HEADS", "cancellation_rows", "render_page", "table_rows"]
+__all__ = ["HEADS", "cancellation_rows", "feed_rows", "render_page", "studies_of", "table_rows"]
 
 HEADS: Final = (
     "model", "hits", "late", "missed", "false", "correct", "filled share, error", "sup distance",
@@ -47,6 +47,26 @@ def table_rows(regime: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def studies_of(result: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """What `score` gave, by feed; a recording has one feed, without a name."""
+    feeds: Mapping[str, Mapping[str, Any]] = result.get("feeds") or {"": result}
+    return feeds
+
+
+def feed_rows(feeds: Mapping[str, Mapping[str, Any]], regime: str = "all") -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: what each model gets wrong under each feed of the same market."""
+    heads, rows = ["model"], [[name] for name in next(iter(feeds.values()))["regimes"][regime]["models"]]
+    for feed, study in feeds.items():
+        heads += [f"{feed}: late / missed / false", "filled share, error", "front after 1 s, RMSE", "10 s"]
+        for row, figures in zip(rows, study["regimes"][regime]["models"].values(), strict=True):
+            row += [
+                " / ".join(f"{figures[key]:,}" for key in ("late", "missed", "false")),
+                _figure(figures["filled_share_error"], 5, sign=True),
+                *(_figure(front["rmse"], 4) for front in figures["front"][:2]),
+            ]
+    return heads, rows
+
+
 def cancellation_rows(places: Sequence[Mapping[str, float]]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows: how often a cancellation stood before an order, and what the models take that share to be."""
     heads = ["share of the level before the order", "cancellations", "of those before it", *(n for n, _ in _CLAIMS)]
@@ -67,13 +87,23 @@ def render_page(result: Mapping[str, Any]) -> str:
     style = files("lobgym.experiments").joinpath("page.css").read_text(encoding="utf-8")
     title = "Queue models against orders with a known fate"
     facts = result["recording"]
+    feeds = studies_of(result)
+    one = next(iter(feeds.values()))
     lede = (
-        f"{result['probes']:,} real orders of {escape(str(facts['name']))}, each played again in the market without "
-        f"it. Intervals in the JSON are {result['level']:.0%}, over {result['blocks']} blocks of "
-        f"{result['block_s']:g} s. The default is {escape(str(result['default']))}."
+        f"{one['probes']:,} real orders of {escape(str(facts['name']))}, each played again in the market without "
+        f"it. Intervals in the JSON are {one['level']:.0%}, over {one['blocks']} blocks of "
+        f"{one['block_s']:g} s. The default is {escape(str(one['default']))}."
     )
     sections = [f'<header><h1>{title}</h1><p class="lede">{lede}</p></header>']
-    sections += [_section(name, regime, result["default"]) for name, regime in result["regimes"].items()]
+    if len(feeds) > 1:
+        sections += [
+            f'<section class="card"><h2>What the feed costs: {escape(name)}</h2>{_table(*feed_rows(feeds, name))}'
+            "</section>"
+            for name in ("all", "behind others")
+        ]
+    for feed, study in feeds.items():
+        for name, regime in study["regimes"].items():
+            sections.append(_section(f"{feed}: {name}" if feed else name, regime, study["default"]))
     heads, rows = cancellation_rows(facts["facts"].get("cancellations", []))
     sections.append(
         f'<section class="card"><h2>Who cancels?</h2><p class="note">Orders with others before and behind them, when '

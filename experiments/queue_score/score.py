@@ -6,7 +6,7 @@ time share their fate. The draws have a fixed seed and are the same for all mode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -37,9 +37,14 @@ _TIMES_S: Final = (
 
 
 def score(
-    probes: Sequence[Probe], played: Played, block_ns: int = BLOCK_NS, resamples: int = RESAMPLES, seed: int = 0
+    probes: Sequence[Probe],
+    played: Played,
+    block_ns: int = BLOCK_NS,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    groups: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Plain data: for each regime the truth, and each model's figures beside it.
+    """Plain data: for each regime, and each of `groups` (bool[probes]), the truth and each model's figures beside it.
 
     A probe is a *hit* if original and probe were filled to the last lot, the probe by the time of the original's
     last fill; *late* if it was up to GRACE_NS later; *missed* if later or never; *false* if the probe was filled
@@ -58,6 +63,7 @@ def score(
         "at the touch": rested & (played.away <= 0),
         "1 to 5 ticks deep": rested & (played.away >= 1) & (played.away <= 5),
         "deeper": rested & (played.away > 5),
+        **{name: rested & group for name, group in (groups or {}).items()},
     }
     return {
         "probes": len(probes),
@@ -71,8 +77,8 @@ def score(
         "curves_known_while_at_risk": AT_RISK_MIN,
         "default": played.models[DEFAULT].name if len(played.models) > DEFAULT else None,
         "regimes": {
-            name: _regime(truth, played, np.flatnonzero(masks[name]), _Blocks(block, draws.astype(np.float64)))
-            for name in REGIMES
+            name: _regime(truth, played, np.flatnonzero(mask), _Blocks(block, draws.astype(np.float64)))
+            for name, mask in masks.items()
         },
     }
 
