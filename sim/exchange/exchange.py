@@ -15,8 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,10 +42,10 @@ from lobgym.sim.exchange.loop import (
     place_of,
     run_exchange,
 )
+from lobgym.sim.exchange.parts import ExchangeSnapshot, Flow
 from lobgym.sim.exchange.schedule import schedule_table
 from lobgym.sim.exchange.start import RECORDS, START_NS, start_values
 from lobgym.sim.exchange.state import (
-    BoardCopy,
     FeedLatency,
     begin,
     bind,
@@ -92,38 +91,6 @@ _VARIED: Final = {
 _DIGESTED: Final = ("digest", "position", "cash", "fees", "funding", "next_id")
 # The same arithmetic as in the kernels, without the way into compiled code, which costs more.
 _fits: Final[Any] = getattr(fits, "py_func", fits)
-
-
-class Flow(Protocol):
-    """A background flow: the number of its kernel, its state, and what distinguishes it."""
-
-    @property
-    def kind(self) -> int:
-        """Number of its kernel (`register_flow`)."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Of its parameters, as hex."""
-        ...
-
-    def state(self, seed: int, start_ns: int, base_tick: int, width: int, start_tick: int) -> NDArray[Any]:
-        """A fresh state, a structured array whose first record the kernel finds at `board["flow"]`.
-
-        Its shape does not depend on the seed, and no address in it leads elsewhere: it is copied with the exchange.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class ExchangeSnapshot:
-    """A copy of an exchange's state. Valid for exchanges made with the same arguments; the seed may differ."""
-
-    digest: str
-    seed: int
-    board: BoardCopy
-    lanes: tuple[NDArray[Any], ...]
-    log_count: int
 
 
 class Exchange:

@@ -18,7 +18,8 @@ from lobgym.sim.exchange import Exchange
 from lobgym.sim.instrument import SYNTH, Instrument
 from lobgym.sim.params import SimParams
 from tests.sim.differential import compare_answers, random_latency
-from tests.sim.exchange.reference_exchange import AUCTION, FEED, PHASE, PRINT, RefExchange, RefMember, Venue
+from tests.sim.exchange.reference_exchange import AUCTION, FEED, PHASE, PRINT, RefExchange
+from tests.sim.exchange.reference_member import RefMember, Venue
 from tests.sim.exchange.scripted_flow import CANCEL, INDEX, SUBMIT, TAKE, Act, ScriptedFlow
 from tests.sim.reference_messages import RefAnswer
 
