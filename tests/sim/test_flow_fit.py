@@ -52,8 +52,11 @@ def test_counting_finds_the_parameters_of_a_known_flow(known: Market) -> None:
         assert abs(counted[0] / truth[0] - 1) < 0.35, f"distance {b}"
         assert abs(found["limit_lots"][b] / SCALED.limit_lots[b] - 1) < 0.35, f"distance {b}"
         assert found["cancel_per_s"][b][0] == 0.0
-    seen = float(np.mean([one >= 1.0 for one in SCALED.jump_ticks]))
-    assert abs(found["jump_per_s"] / (SCALED.jump_per_s * seen) - 1) < 0.35
+    # Moves of a few ticks are also takers who empty a price; larger ones are the jumps of value.
+    large = [rate * np.mean([one >= 8.0 for one in ticks]) for rate, ticks in (
+        (found["jump_per_s"], found["jump_ticks"]), (SCALED.jump_per_s, SCALED.jump_ticks)
+    )]  # fmt: skip
+    assert abs(large[0] / large[1] - 1) < 0.3
     branching = found["excite_self"] + found["excite_cross"]
     assert abs(branching - 0.6) < 0.2
     assert found["excite_self"] > found["excite_cross"]
