@@ -61,6 +61,7 @@ WIDTH: Final = 1 << 19  # half of it is 44% of the price: no tape of days reache
 
 _STREAM: Final = 22  # of the random numbers
 _LEVELS_MAX: Final = 64
+_GAP_MIN: Final = 1 << 10  # means count in steps of this many ns (`dealer_kernel`)
 _GAP_MAX: Final = 1 << 40
 _LOTS_MAX: Final = 1 << 32
 _TICKS_MAX: Final = 1 << 20
@@ -116,7 +117,7 @@ class DealerFlow:
         _within("half_spread_ticks", self.half_spread_ticks, 1, _TICKS_MAX)
         _within("impact_ticks", self.impact_ticks, 0, _TICKS_MAX)
         _within("levels", self.levels, 1, _LEVELS_MAX)
-        _within("trade_gap_ns", self.trade_gap_ns, 1 << 10, _GAP_MAX)
+        _within("trade_gap_ns", self.trade_gap_ns, _GAP_MIN, _GAP_MAX)
         _within("take_lots_max", self.take_lots_max, 1, _LOTS_MAX)
         _within("news_spreads_max", self.news_spreads_max, 1, _TICKS_MAX)
         for low, high in (("lots_min", "lots_max"), ("thin_min", "thin_max"), ("thick_min", "thick_max")):
@@ -124,7 +125,7 @@ class DealerFlow:
             _within(high, getattr(self, high), getattr(self, low), _LOTS_MAX)
         _within("drift_ticks", self.drift_ticks, 0, _TICKS_MAX)
         for name in ("news_gap_ns", "sizes_gap_ns", "drift_gap_ns", "stay_ns", "rest_ns"):
-            _within(name, getattr(self, name), 0, _GAP_MAX)
+            _within(name, getattr(self, name), 0 if getattr(self, name) == 0 else _GAP_MIN, _GAP_MAX)
         if (self.stay_ns > 0) != (self.rest_ns > 0) or (self.stay_ns > 0) != (self.drift_gap_ns > 0):
             raise ParamsError("stay_ns, rest_ns and drift_gap_ns describe one signal: give all three, or none")
         if self.stay_ns > 0 and self.imbalance_quiet >= self.imbalance_signal:

@@ -358,7 +358,7 @@ def test_nothing_happens_while_trading_halts() -> None:
     "changes",
     [
         {"half_spread_ticks": 0}, {"levels": 65}, {"lots_min": 3000}, {"trade_gap_ns": 0}, {"stay_ns": SECOND},
-        {"news_spreads_max": True},
+        {"news_spreads_max": True}, {"news_gap_ns": 5},
         {"thin_max": 1_900, "stay_ns": SECOND, "rest_ns": SECOND, "drift_gap_ns": SECOND},
     ],
     ids=str,
