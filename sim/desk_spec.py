@@ -177,8 +177,8 @@ class DeskSpec:
 
         An override of `position_lots_max` also widens the default risk limits to fit. Sizes come from the first
         two-sided mid only, so they do not depend on what the tape holds later. The venue's parameters are those that
-        the tape's scenario brings along, if it does (`lobgym.sim.params.default_params`). On a spot market the desk is never
-        short: targets run from 0 to 1, and `risk.short` is off.
+        the tape's scenario brings along, if it does (`lobgym.sim.params.default_params`). On a spot market the desk is
+        never short: targets run from 0 to 1, and `risk.short` is off.
         """
         _refuse_unknown(overrides)
         local = market.local_view[0]

@@ -132,7 +132,10 @@ def _table(report: TapeReport) -> Table:
             f"mean {report.spread_ticks_mean:.2f}, median {report.spread_ticks_median}, max {report.spread_ticks_max} "
             f"ticks; two-sided {report.two_sided_share:.2%} of the time",
         ),
-        ("gaps", f"{report.gaps}; crossed states {report.crossed_states} of {report.book_states:,}"),
+        (
+            "gaps",
+            f"{report.gaps}; longest silence {report.silence_s_max:,.2f} s; crossed states {report.crossed_states} of {report.book_states:,}",
+        ),
         (
             "feed latency",
             f"median {report.feed_latency_ns_median / 1e6:.2f} ms, max {report.feed_latency_ns_max / 1e6:.2f} ms; "

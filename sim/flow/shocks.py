@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from lobgym.sim.arguments import whole
 from lobgym.sim.errors import ParamsError
-from lobgym.sim.exchange.board import BOARD_DTYPE, FLOW, NONE, OPEN, Board, best_at, level_at, node_at
-from lobgym.sim.exchange.book import next_at
+from lobgym.sim.exchange.board import AUCTION, BOARD_DTYPE, FLOW, NONE, OPEN, Board, best_at, level_at, node_at
+from lobgym.sim.exchange.book import next_at, rest
 from lobgym.sim.exchange.flows import FOREVER, low_on_room, register_flow
 from lobgym.sim.exchange.trading import flow_cancel, flow_take
 from lobgym.sim.flow.draws import cells
@@ -32,7 +32,9 @@ __all__ = ["SHOCKS_MAX", "SHOCK_MOVE", "SHOCK_PULL", "SHOCK_REGIME", "SHOCK_SELL
 
 SHOCKS_MAX: Final = 4096
 SHOCK_MOVE: Final = 0  # the efficient price moves by a, 2**-16 ticks
-SHOCK_SELL: Final = 1  # somebody sells (a < 0: buys) |a| lots at whatever price within b ticks of the best
+# Somebody sells (a < 0: buys) |a| lots at whatever price within b ticks of the best; in an auction, of the efficient
+# price, by an order that waits for its end.
+SHOCK_SELL: Final = 1
 SHOCK_PULL: Final = 2  # of the bids down to b ticks below the best, each a-th stays and all others are cancelled
 SHOCK_REGIME: Final = 3  # volatility becomes a, liquidity b; 0, 1 or 2
 
@@ -72,6 +74,11 @@ def _shift(x: Board, by: int) -> None:
 @njit_inner
 def _sell(x: Board, lots: int, reach: int) -> None:
     side = SELL if lots > 0 else BUY
+    if x["phase"] == AUCTION:
+        value = int(flow_of(x)["v"] >> PRICE_BITS)
+        x["messages"] += 1
+        x["refused"] += rest(x, side, max(0, min(x["width"] - 1, value + side * reach)), abs(lots), FLOW, 0) == 0
+        return
     best = best_at(x, -side)
     if best != NONE and x["phase"] == OPEN:
         flow_take(x, side, max(0, min(x["width"] - 1, best + side * reach)), abs(lots))

@@ -117,14 +117,20 @@ def _thin_book(name: ScenarioName) -> Plan:
     return Plan(ScriptedFlow(_steady(limit_lots=tuple(one * share for one in usual.limit_lots))))
 
 
+_REPAIR: Final = 80.0  # an empty price attracts so many times the orders of one with a usual queue
+
+
 def _wide_spread(name: ScenarioName) -> Plan:
     """What usually goes to the best price goes to a distance bucket further out, and nothing to those before it."""
     usual = ReactiveFlow()
     bucket = int(name["ticks"]).bit_length() - 1  # they begin at 0, 1, 2, 4, 8, ... ticks from the middle
     nobody = (0.0,) * len(usual.limit_per_s[0])
-    best = tuple(one / bucket_width(bucket) for one in usual.limit_per_s[0])
+    width = bucket_width(bucket)
+    best = tuple(one / width for one in usual.limit_per_s[0])
+    best = (_REPAIR * best[3], *best[1:])
     rates = (nobody,) * bucket + (best,) + usual.limit_per_s[bucket + 1 :]
-    return Plan(ScriptedFlow(_steady(limit_per_s=rates)))
+    slow = {"repair_per_s": 1e-3} if "repair_per_s" in usual.__dataclass_fields__ else {}
+    return Plan(ScriptedFlow(_steady(limit_per_s=rates, **slow)))
 
 
 # -- events ------------------------------------------------------------------------------------------------------------
@@ -159,6 +165,11 @@ def _flash_crash(name: ScenarioName) -> Plan:
     return Plan(ScriptedFlow(_steady(), script=tuple(script)))
 
 
+_AT_OPENING: Final = 40  # orders
+_OPENING_LOTS: Final = 400  # on average
+_OPENING_REACH: Final = 20  # ticks
+
+
 def _halt(name: ScenarioName) -> Plan:
     """The day begins with an auction; halfway trading halts, and begins again with another one."""
     auction = round(name["auction_s"] * _NS)
@@ -166,7 +177,13 @@ def _halt(name: ScenarioName) -> Plan:
     if auction >= begin:
         raise ScenarioError(f"{name.text}: an opening auction of {name['auction_s']:g} s does not end before the halt")
     tasks = ((0, AUCTION), (auction, OPEN), (begin, HALTED_PHASE), (end - auction, AUCTION), (end, OPEN))
-    return Plan(ReactiveFlow(), tuple((ns, DO_PHASE, phase, 0) for ns, phase in tasks))
+    script = []
+    with np.errstate(over="ignore"):
+        for k in range(2 * _AT_OPENING):  # who wants to trade at the opening says so at the last moment
+            side = 1 - 2 * (k % 2)
+            lots = 1 + int(below(name["seed"], _STREAM, k, 2 * _OPENING_LOTS))
+            script.append((auction if k < _AT_OPENING else end, SHOCK_SELL, side * lots, _OPENING_REACH))
+    return Plan(ScriptedFlow(script=tuple(script)), tuple((ns, DO_PHASE, phase, 0) for ns, phase in tasks))
 
 
 def _outage(name: ScenarioName) -> Plan:
