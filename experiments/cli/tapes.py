@@ -134,7 +134,8 @@ def _table(report: TapeReport) -> Table:
         ),
         (
             "gaps",
-            f"{report.gaps}; longest silence {report.silence_s_max:,.2f} s; crossed states {report.crossed_states} of {report.book_states:,}",
+            f"{report.gaps}; longest silence {report.silence_s_max:,.2f} s; "
+            f"crossed states {report.crossed_states} of {report.book_states:,}",
         ),
         (
             "feed latency",

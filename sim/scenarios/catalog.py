@@ -19,6 +19,8 @@ from lobgym.sim.exchange.board import (
     HALTED_PHASE,
     OPEN,
 )
+from lobgym.sim.flow.dealer import DEALER_FEED, WIDTH, DealerFlow
+from lobgym.sim.flow.dealer import START_TICK as DEALER_TICK
 from lobgym.sim.flow.reactive import ReactiveFlow
 from lobgym.sim.flow.record import PRICE_BITS
 from lobgym.sim.flow.shocks import SHOCK_MOVE, SHOCK_PULL, SHOCK_REGIME, SHOCK_SELL, ScriptedFlow
@@ -117,6 +119,7 @@ def _thin_book(name: ScenarioName) -> Plan:
     return Plan(ScriptedFlow(_steady(limit_lots=tuple(one * share for one in usual.limit_lots))))
 
 
+_NEVER: Final = 1e-6  # a second
 _REPAIR: Final = 80.0  # an empty price attracts so many times the orders of one with a usual queue
 
 
@@ -129,8 +132,7 @@ def _wide_spread(name: ScenarioName) -> Plan:
     best = tuple(one / width for one in usual.limit_per_s[0])
     best = (_REPAIR * best[3], *best[1:])
     rates = (nobody,) * bucket + (best,) + usual.limit_per_s[bucket + 1 :]
-    slow = {"repair_per_s": 1e-3} if "repair_per_s" in usual.__dataclass_fields__ else {}
-    return Plan(ScriptedFlow(_steady(limit_per_s=rates, **slow)))
+    return Plan(ScriptedFlow(_steady(limit_per_s=rates, repair_per_s=_NEVER)))
 
 
 # -- events ------------------------------------------------------------------------------------------------------------
@@ -234,6 +236,21 @@ def _funding_spike(name: ScenarioName) -> Plan:
     return Plan(ReactiveFlow(), tasks, {"funding_every_ns": every})
 
 
+# -- known answers -----------------------------------------------------------------------------------------------------
+
+_DEALER_EXCHANGE: Final = {
+    "start_tick": DEALER_TICK, "width": WIDTH, "node_room": 1 << 12, "depth_every_ns": 0, "feed": DEALER_FEED,
+}  # fmt: skip
+
+
+def _martingale(name: ScenarioName) -> Plan:
+    return Plan(DealerFlow.martingale(), exchange=_DEALER_EXCHANGE)
+
+
+def _planted_alpha(name: ScenarioName) -> Plan:
+    return Plan(DealerFlow.planted_alpha(name["strength"]), exchange=_DEALER_EXCHANGE)
+
+
 _TREND: Final = (Parameter("bps_per_hour", 240.0, 1.0, 5_000.0, "drift of the price"),)
 _RECOVERY: Final = "share of the fall that is made good"
 
@@ -301,6 +318,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
                 Parameter("bps", 150.0, -5_000.0, 5_000.0, "added to the rate of an interval"),
                 Parameter("settlements", 8, 4, 96, "how often funding is paid"),
             ),
+        ),
+        Scenario("martingale", "a dealer's market in which nothing can be earned, by nobody", _martingale),
+        Scenario(
+            "planted-alpha", "a dealer's market whose best sizes say where it drifts", _planted_alpha,
+            (Parameter("strength", 0.5, 0.0, 100.0, "what a signal is worth, in round trips, net of one"),),
         ),
     )
 }  # fmt: skip

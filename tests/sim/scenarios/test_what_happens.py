@@ -12,6 +12,7 @@ import pytest
 
 from lobgym.sim import records as rec
 from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.flow.dealer import martingale_tape, planted_alpha_tape
 from lobgym.sim.market import Market
 from lobgym.sim.measures import Measures, measure
 from lobgym.sim.params import SimParams, default_params
@@ -213,6 +214,16 @@ def test_a_funding_spike_leaves_every_usual_bound() -> None:
     assert abs(rate_bps[~spike]).max() <= 75.0
     assert inspect(tape).settlements == 8
     assert len(set(tape.events["seq"][rows].tolist())) == 8
+
+
+# -- known answers -----------------------------------------------------------------------------------------------------
+
+
+def test_the_known_answers_are_those_of_the_dealer() -> None:
+    """What is earned there is measured in tests of the dealer's market; here they only have to be the same tapes."""
+    assert tape_of("synth:martingale?minutes=6&seed=3") == martingale_tape(3, 0.1)
+    assert tape_of("synth:planted-alpha?minutes=6&seed=3") == planted_alpha_tape(3, 0.1)
+    assert tape_of("synth:planted-alpha?minutes=6&seed=3&strength=1") == planted_alpha_tape(3, 0.1, 1.0)
 
 
 # -- all ---------------------------------------------------------------------------------------------------------------
