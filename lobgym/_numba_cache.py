@@ -27,9 +27,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["fingerprint", "install", "prune", "user_cache_dir"]
+__all__ = ["fingerprint", "install", "prune", "source_digest", "user_cache_dir"]
 
 VARIABLE = "NUMBA_CACHE_DIR"
 MARKER = ".lobgym-kernels"  # says that a folder is ours to prune; its mtime is the folder's last use
@@ -46,20 +47,22 @@ def fingerprint(root: Path) -> str:
     Modules are read in sorted order by their path relative to `root`, so that neither the place of an installation nor
     the order of a directory listing matters. Returns 64 hexadecimal digits.
     """
-    sources: dict[str, bytes] = {}
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if name != "__pycache__"]
-        for name in files:
-            if name.endswith(".py"):
-                path = os.path.join(folder, name)
-                with open(path, "rb") as file:
-                    sources[os.path.relpath(path, root).replace(os.sep, "/")] = file.read()
+    sources = _sources_below(root)
     digest = hashlib.sha256()
     for name in COMPILE_SETTINGS:
         digest.update(f"{name}={os.environ.get(name, '')}\n".encode())
-    for name in sorted(_reachable(root.name, sources)):
-        digest.update(f"{name} {len(sources[name])}\n".encode())
-        digest.update(sources[name])
+    _add(digest, sources, _reachable(root.name, sources, [path for path, text in sources.items() if b"njit" in text]))
+    return digest.hexdigest()
+
+
+def source_digest(root: Path, starts: Sequence[str]) -> str:
+    """Digest of the modules `starts` (paths relative to `root`) and of all that they import from the package there.
+
+    Returns 64 hexadecimal digits.
+    """
+    sources = _sources_below(root)
+    digest = hashlib.sha256()
+    _add(digest, sources, _reachable(root.name, sources, starts))
     return digest.hexdigest()
 
 
@@ -129,13 +132,31 @@ def _touch(folder: Path) -> bool:
     return is_new
 
 
-def _reachable(package: str, sources: dict[str, bytes]) -> set[str]:
-    """Names of `sources` that mention njit, and of all that they import from `package`, directly or not."""
+def _sources_below(root: Path) -> dict[str, bytes]:
+    sources: dict[str, bytes] = {}
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        subfolders[:] = [name for name in subfolders if name != "__pycache__"]
+        for name in files:
+            if name.endswith(".py"):
+                path = os.path.join(folder, name)
+                with open(path, "rb") as file:
+                    sources[os.path.relpath(path, root).replace(os.sep, "/")] = file.read()
+    return sources
+
+
+def _add(digest: hashlib._Hash, sources: dict[str, bytes], names: set[str]) -> None:
+    for name in sorted(names):
+        digest.update(f"{name} {len(sources[name])}\n".encode())
+        digest.update(sources[name])
+
+
+def _reachable(package: str, sources: dict[str, bytes], starts: Sequence[str]) -> set[str]:
+    """`starts`, and of `sources` all that they import from `package`, directly or not."""
     name = re.escape(package.encode()) + rb"[\w.]*"
     from_statement = re.compile(rb"^[ \t]*from[ \t]+(" + name + rb")[ \t]+import[ \t]+(\([^)]*\)|.*)", re.MULTILINE)
     import_statement = re.compile(rb"^[ \t]*import[ \t]+(" + name + rb")", re.MULTILINE)
     found: set[str] = set()
-    waiting = [path for path, text in sources.items() if b"njit" in text]
+    waiting = list(starts)
     while waiting:
         path = waiting.pop()
         if path in found:

@@ -18,7 +18,7 @@ from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
 from lobgym.sim.money import MONEY_MAX, mark_value
 from lobgym.sim.observation import GRID_COLUMNS, TARGET_COLUMNS, ObservationLayout
-from lobgym.sim.params import SimParams
+from lobgym.sim.params import SimParams, default_params
 from lobgym.sim.quoter import SUBMITS_MAX, QuoterValues
 from lobgym.sim.risk import RiskLimits
 from lobgym.sim.view import best_ask, best_bid, cursor_at
@@ -176,8 +176,9 @@ class DeskSpec:
         """Defaults that fit the market's instrument and its first price, with some fields overridden.
 
         An override of `position_lots_max` also widens the default risk limits to fit. Sizes come from the first
-        two-sided mid only, so they do not depend on what the tape holds later. On a spot market the desk is never
-        short: targets run from 0 to 1, and `risk.short` is off.
+        two-sided mid only, so they do not depend on what the tape holds later. The venue's parameters are those that
+        the tape's scenario brings along, if it does (`lobgym.sim.params.default_params`). On a spot market the desk is
+        never short: targets run from 0 to 1, and `risk.short` is off.
         """
         _refuse_unknown(overrides)
         local = market.local_view[0]
@@ -186,7 +187,7 @@ class DeskSpec:
         unit = price_unit_ticks(mid2 // 2)
         order_lots = overrides.get("order_lots", default_order_lots(market, mid2))
         position = overrides.get("position_lots_max", _POSITION_ORDERS * order_lots)
-        params = overrides.get("params", SimParams())
+        params = overrides["params"] if "params" in overrides else default_params(market.tape)
         # A default value must not decide what a spec permits: the notional limit is four times the position's value.
         worth = abs(int(mark_value(market.economics(), position, mid2)))
         short = market.instrument.kind != "spot"

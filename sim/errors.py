@@ -6,6 +6,7 @@
     |   +-- TapeDigestError      the content does not have the digest that it states
     |   +-- FeedError            a raw recording that cannot be imported
     |   +-- MeasureError         a tape with too little on it to be measured
+    |   +-- ScenarioError        a generated market's name that nothing goes by, or a parameter that it does not have
     +-- LogError                 an event log that cannot be read or written
     |   +-- LogFormatError       not an event log, or not what was written
     +-- InstrumentError          an unknown symbol, or an instrument that contradicts itself
@@ -38,6 +39,7 @@ __all__ = [
     "LogFormatError",
     "MeasureError",
     "ParamsError",
+    "ScenarioError",
     "SessionError",
     "TapeDigestError",
     "TapeError",
@@ -71,6 +73,10 @@ class FeedError(TapeError):
 
 class MeasureError(TapeError):
     """A tape with too little on it to be measured, or one that was not compiled for it."""
+
+
+class ScenarioError(TapeError):
+    """A generated market's name that nothing goes by, or a parameter that it does not have."""
 
 
 class LogError(LobgymError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -13,7 +13,10 @@ from lobgym.sim.errors import ParamsError
 from lobgym.sim.latency import latency_from_json
 from lobgym.sim.queue import LOTS_MAX, QUEUE_MODELS
 
-__all__ = ["PROFILES", "SELF_TRADE_MODES", "SimParams"]
+if TYPE_CHECKING:
+    from lobgym.sim.tape import Tape
+
+__all__ = ["PROFILES", "SELF_TRADE_MODES", "SimParams", "default_params"]
 
 PROFILES: Final = {"conservative": 0, "hftbacktest": 1, "hftbacktest-partial": 2}
 SELF_TRADE_MODES: Final = {"none": 0, "expire_taker": 1, "expire_maker": 2, "expire_both": 3}
@@ -150,6 +153,19 @@ class SimParams:
                 made[name] = tuple(tuple(tier) for tier in made[name])
         made["latency"] = latency_from_json(made.get("latency"))
         return cls(**made)
+
+
+def default_params(tape: Tape) -> SimParams:
+    """The parameters for who gives none: those that the tape's scenario brings along, else `SimParams()`.
+
+    A tape of a scenario has them in its provenance, also when it has been saved or cut. This is the only place that
+    reads them; desks, and so environments, training, studies and the demo, come here (`DeskSpec.for_market`). A
+    `Session` does not: there `params=None` is always `SimParams()`.
+    """
+    changed = tape.provenance.get("params", {})
+    if not isinstance(changed, dict):
+        raise ParamsError(f"the tape's provenance states params {changed!r}, expected an object")
+    return SimParams.from_json(changed)
 
 
 def _within(name: str, value: Any, low: int, high: int) -> None:

@@ -189,9 +189,10 @@ def _standing_state(events: npt.NDArray[Any], now_ns: int) -> npt.NDArray[Any]:
 
 
 def open_tape(name: str | os.PathLike[str] | Tape) -> Tape:
-    """Tape by name: a tape itself, the path of a `.parquet` file, or `synth`, `synth?seed=3&minutes=20`.
+    """Tape by name: a tape itself, the path of a `.parquet` file, or a generated one.
 
-    Raises `TapeError` that lists what a name can be.
+    Generated are the scenarios, `synth:flash-crash?seed=3&minutes=20` (`lobgym.sim.scenarios`), and the small market
+    of `lobgym.sim.synthetic`, `synth`, `synth?seed=3&minutes=20`. Raises `TapeError` that lists what a name can be.
     """
     if isinstance(name, Tape):
         return name
@@ -199,9 +200,16 @@ def open_tape(name: str | os.PathLike[str] | Tape) -> Tape:
     head, _, query = text.partition("?")
     if head == "synth":
         return _open_synthetic(text, query)
+    if text.startswith("synth:"):
+        from lobgym.sim.scenarios import open_scenario  # here, because it imports this module
+
+        return open_scenario(text)
     if text.endswith(".parquet") or os.path.isfile(text):
         return Tape.load(text)
-    raise TapeError(f"no tape {text!r}: expected 'synth', 'synth?seed=3&minutes=20' or the path of a .parquet file")
+    raise TapeError(
+        f"no tape {text!r}: expected 'synth:calm?seed=3&minutes=20' (`lobgym tape scenarios` lists more), 'synth' or "
+        "the path of a .parquet file"
+    )
 
 
 @lru_cache(maxsize=4)  # every environment asks for the same few

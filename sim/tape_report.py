@@ -58,6 +58,7 @@ class TapeReport:
     book_states: int
     crossed_states: int  # after a depth message, best bid at or above best ask
     gaps: int  # CLEAR without a snapshot: the book was lost
+    silence_s_max: float  # longest time without a row about the book or a print
     halts: int  # times that trading stopped
     halted_s: float
     settlements: int  # funding settlements within the tape
@@ -134,6 +135,11 @@ def _halts(statuses: npt.NDArray[np.void], end_ns: int) -> tuple[int, int]:
     return int(begins.sum()), int(held[halted].sum())
 
 
+def _silence_ns(events: npt.NDArray[Any]) -> int:
+    stamps = events["exch_ns"][events["kind"] <= rec.BBO]
+    return int(np.diff(stamps).max()) if len(stamps) > 1 else 0
+
+
 def inspect(tape: Tape) -> TapeReport:
     """Figures of a tape, from one pass over its book."""
     events = tape.events
@@ -174,6 +180,7 @@ def inspect(tape: Tape) -> TapeReport:
         book_states=len(stamp),
         crossed_states=int((both & (bid >= ask)).sum()),
         gaps=int((clear & ((events["flags"] & rec.LAST) != 0)).sum()),
+        silence_s_max=_silence_ns(events) / 1e9,
         halts=halts,
         halted_s=halted_ns / 1e9,
         settlements=len(timeline.settlements),

@@ -10,7 +10,7 @@ import typer
 
 import lobgym
 from lobgym.experiments.cli import logs, market, service, tapes
-from lobgym.experiments.cli.console import fail
+from lobgym.experiments.cli.console import fail, tell_generation
 from lobgym.experiments.cli.research import add_to as add_research
 from lobgym.sim.errors import LobgymError
 
@@ -59,7 +59,9 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    pass
+    from lobgym.sim.progress import report_progress
+
+    report_progress(tell_generation())
 
 
 def _stopped() -> NoReturn:

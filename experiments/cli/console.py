@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
@@ -13,14 +14,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.status import Status
 
-__all__ = ["JsonFlag", "TapeOption", "console", "fail", "notes", "print_json", "progress_bar", "working"]
+__all__ = [
+    "TAPE_HELP",
+    "JsonFlag",
+    "TapeOption",
+    "console",
+    "fail",
+    "notes",
+    "print_json",
+    "progress_bar",
+    "tell_generation",
+    "working",
+]
 
 console = Console()
 notes = Console(stderr=True)
 
+TAPE_HELP = "A .parquet tape, or a generated one by name, as `synth:calm?seed=3&minutes=20`."
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 TapeOption = Annotated[
-    str, typer.Option("--tape", help="A .parquet tape, or `synth`, `synth?seed=3&minutes=20` for a generated one.")
+    str,
+    typer.Option("--tape", help=f"{TAPE_HELP} `lobgym tape scenarios` lists them."),
 ]
 
 
@@ -58,3 +73,22 @@ def progress_bar(label: str, quiet: bool = False) -> Iterator[Callable[[int, int
             bar.update(task, completed=done, total=total)
 
         yield report
+
+
+_QUIET_NS = 2_000_000_000  # what takes no longer is not worth a line
+
+
+def tell_generation() -> Callable[[str, int, int], None]:
+    """A report of generated tapes: a line on stderr every few seconds; silent where stderr is no terminal."""
+    said_ns = 0
+
+    def report(name: str, done: int, total: int) -> None:
+        nonlocal said_ns
+        now = time.perf_counter_ns()
+        if done == 1:
+            said_ns = now
+        if notes.is_terminal and done < total and now - said_ns > _QUIET_NS:
+            said_ns = now
+            notes.print(f"generating {name}: {100 * done // total}%", highlight=False)
+
+    return report

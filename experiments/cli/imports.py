@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from lobgym.experiments.cli.console import JsonFlag, console, print_json, working
+from lobgym.experiments.cli.console import TAPE_HELP, JsonFlag, console, print_json, working
 from lobgym.sim.errors import InstrumentError
 from lobgym.sim.instrument import Instrument, find_instrument, load_instrument
 from lobgym.sim.tape import Tape, open_tape
@@ -79,7 +79,7 @@ def _add_hftbacktest(importers: typer.Typer, tape_commands: typer.Typer, show: S
 
     @tape_commands.command("export")
     def export_command(
-        tape: Annotated[str, typer.Argument(help="A .parquet tape, or `synth`, `synth?seed=3&minutes=20`.")],
+        tape: Annotated[str, typer.Argument(help=TAPE_HELP)],
         out: Annotated[Path, typer.Option("--out", help="Where the events go, an .npz file.")],
         as_json: JsonFlag = False,
     ) -> None:

@@ -26,7 +26,7 @@ known.add_to(app)
 
 @app.command("compare")
 def compare_command(
-    a: Annotated[str, typer.Argument(help="What to compare with: a .parquet tape, or `synth?seed=3&minutes=20`.")],
+    a: Annotated[str, typer.Argument(help="What to compare with: a .parquet tape, or a name as `synth:calm?seed=3`.")],
     b: Annotated[str, typer.Argument(help="What is compared with it, likewise.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write a page with charts, an .html file.")] = None,
     as_json: JsonFlag = False,

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from lobgym.experiments.cli import imports
-from lobgym.experiments.cli.console import JsonFlag, console, print_json, working
+from lobgym.experiments.cli.console import TAPE_HELP, JsonFlag, console, print_json, working
 from lobgym.sim.instrument import load_instrument
 from lobgym.sim.tape import Tape, TapeReport, inspect, open_tape
 
@@ -49,7 +49,7 @@ def import_binance_command(
 
 @app.command("inspect")
 def inspect_command(
-    tape: Annotated[str, typer.Argument(help="A .parquet tape, or `synth`, `synth?seed=3&minutes=20`.")],
+    tape: Annotated[str, typer.Argument(help=TAPE_HELP)],
     as_json: JsonFlag = False,
 ) -> None:
     """Show what is on a tape: span, rows, rates, spread, gaps, digest, provenance."""
@@ -60,7 +60,7 @@ def inspect_command(
 
 @app.command("make")
 def make_command(
-    name: Annotated[str, typer.Argument(help="`synth`, `synth?seed=3&minutes=20`.")],
+    name: Annotated[str, typer.Argument(help="A generated tape, as `synth:calm?seed=3&minutes=20`.")],
     out: Annotated[Path, typer.Option("--out", help="Where the tape goes, a .parquet file.")],
     as_json: JsonFlag = False,
 ) -> None:
@@ -69,6 +69,23 @@ def make_command(
         tape = open_tape(name)
         tape.save(out)
     _show(tape, as_json, f"wrote {out}")
+
+
+@app.command("scenarios")
+def scenarios_command(as_json: JsonFlag = False) -> None:
+    """List the generated markets: names, what happens in them, parameters with their defaults."""
+    from lobgym.sim.scenarios import COMMON, PREFIX, SCENARIOS
+
+    if as_json:
+        print_json({"scenarios": [one.to_json() for one in SCENARIOS.values()]})
+        return
+    width = max(len(name) for name in SCENARIOS) + len(PREFIX)
+    for one in SCENARIOS.values():
+        own = ", ".join(f"{p.name}={p.default:g}" for p in one.extra)
+        line = f"{PREFIX + one.name:{width}}  {one.about}" + (f" ({own})" if own else "")
+        console.print(line, highlight=False, soft_wrap=True)
+    common = "; ".join(f"{p.name}={p.default:g}: {p.about}, {p.values}" for p in COMMON)
+    console.print(f"all take {common}", highlight=False, soft_wrap=True)
 
 
 def _show(tape: Tape, as_json: bool, done: str | None) -> None:
@@ -115,7 +132,11 @@ def _table(report: TapeReport) -> Table:
             f"mean {report.spread_ticks_mean:.2f}, median {report.spread_ticks_median}, max {report.spread_ticks_max} "
             f"ticks; two-sided {report.two_sided_share:.2%} of the time",
         ),
-        ("gaps", f"{report.gaps}; crossed states {report.crossed_states} of {report.book_states:,}"),
+        (
+            "gaps",
+            f"{report.gaps}; longest silence {report.silence_s_max:,.2f} s; "
+            f"crossed states {report.crossed_states} of {report.book_states:,}",
+        ),
         (
             "feed latency",
             f"median {report.feed_latency_ns_median / 1e6:.2f} ms, max {report.feed_latency_ns_max / 1e6:.2f} ms; "
