@@ -61,8 +61,21 @@ class ExchangeStudy(NamedTuple):
 
 
 def levels_and_prints(tape: Tape) -> Tape:
-    """A tape's levels and prints as they happen: what else it says is left out, and nothing comes late."""
-    events = tape.events[np.isin(tape.events["kind"], (rec.DEPTH, rec.TRADE))].copy()
+    """A tape's levels and prints as they happen: what else it says is left out, and nothing comes late.
+
+    What several messages of one nanosecond say of levels becomes one, after the prints of that moment.
+    """
+    prints = tape.events[tape.events["kind"] == rec.TRADE]
+    levels = tape.events[tape.events["kind"] == rec.DEPTH]
+    order = np.lexsort((levels["price_ticks"] * levels["side"], levels["exch_ns"]))
+    here = levels[order]
+    again = here["exch_ns"][1:] == here["exch_ns"][:-1]
+    for name in ("price_ticks", "side"):
+        again = again & (here[name][1:] == here[name][:-1])
+    levels = levels[np.sort(order[np.append(~again, True)])]  # the last word of each moment
+    levels["flags"] = np.where(np.append(np.diff(levels["exch_ns"]) > 0, True), rec.LAST, 0)
+    events = np.concatenate([prints, levels])
+    events = events[np.argsort(events["exch_ns"], kind="stable")]
     events["local_ns"] = events["exch_ns"]
     return Tape(events, tape.instrument)
 

@@ -37,7 +37,7 @@ from lobgym.experiments.queue_score.probes import AGES_NS
 from lobgym.sim import records as rec
 from lobgym.sim.exchange import Exchange
 from lobgym.sim.flow import ReactiveFlow
-from lobgym.sim.importers.order_tape import OrderTape
+from lobgym.sim.importers.order_tape import CREATED, DELETED, ORDER_EVENT_DTYPE, OrderTape
 from lobgym.sim.instrument import SYNTH
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
@@ -195,6 +195,30 @@ def test_orders_and_prints_that_contradict_each_other_are_refused() -> None:
         fates_of(dataclasses.replace(run, orders=OrderTape(rows, SYNTH, {})), 1)
     with pytest.raises(ProbeError, match="best quotes"):
         HiddenMarkets(run.tape)
+
+
+def test_what_happens_in_one_nanosecond_is_told_apart() -> None:
+    """The second order of a queue is cancelled, then the first is taken, which has as much: only that one is filled."""
+    orders = np.zeros(4, ORDER_EVENT_DTYPE)
+    orders["exch_ns"] = orders["local_ns"] = orders["created_ns"] = (10, 20, 30, 30)
+    orders["order_id"], orders["action"] = (1, 2, 2, 1), (CREATED, CREATED, DELETED, DELETED)
+    orders["price_ticks"], orders["side"] = TICK, BUY
+    orders["qty"] = np.array([5, 5, 0, 0]) * 100_000  # a lot is 0.001 of the base currency
+    rows = np.zeros(5, rec.EVENT_DTYPE)
+    rows["exch_ns"] = rows["local_ns"] = (10, 20, 30, 30, 30)
+    rows["kind"], rows["side"] = (rec.DEPTH, rec.DEPTH, rec.DEPTH, rec.TRADE, rec.DEPTH), (1, 1, 1, -1, 1)
+    rows["price_ticks"], rows["qty_lots"], rows["flags"] = TICK, (5, 10, 5, 5, 0), rec.LAST
+    run = Run(Tape(rows, SYNTH), OrderTape(orders, SYNTH, {}), 0, 40)
+    fates = fates_of(run, 1)
+    assert [(one.id, one.front, one.ended, one.fills) for one in fates.probes] == [
+        (1, 0, FILLED, ((30, 5),)),
+        (2, 5, CANCELLED, ()),
+    ]
+    assert fates.quotes[:, :3].tolist() == [[10, TICK, 5], [20, TICK, 10], [30, 0, 0]]
+    merged = levels_and_prints(run.tape).events
+    assert merged[["exch_ns", "kind", "qty_lots", "flags"]].tolist() == [
+        (10, rec.DEPTH, 5, 1), (20, rec.DEPTH, 10, 1), (30, rec.TRADE, 5, 1), (30, rec.DEPTH, 0, 1),
+    ]  # fmt: skip
 
 
 def test_who_cancelled_by_hand() -> None:
