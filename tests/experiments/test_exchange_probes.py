@@ -36,6 +36,7 @@ from lobgym.experiments.queue_score.exchange_study import (
 from lobgym.experiments.queue_score.probes import AGES_NS
 from lobgym.sim import records as rec
 from lobgym.sim.exchange import Exchange
+from lobgym.sim.exchange.places import true_places
 from lobgym.sim.flow import ReactiveFlow
 from lobgym.sim.importers.order_tape import CREATED, DELETED, ORDER_EVENT_DTYPE, OrderTape
 from lobgym.sim.instrument import SYNTH
@@ -262,6 +263,16 @@ def test_the_true_place_is_told_alike_by_the_exchange_and_by_its_orders(at_once:
     assert sum(age > 0 for age in looked) > 20
     assert study.mine.sum() == len(at_once.places) > 50
     assert (~study.mine).sum() > 30
+
+
+def test_fronts_are_the_true_places_of_the_tape_of_orders(at_once: Run, study: ExchangeStudy) -> None:
+    unit = int(SYNTH.lot_size * 10**8)
+    lived = [one for one in study.probes if one.fronts and one.front][:40]
+    assert len(lived) == 40
+    for one in lived:
+        ages = [0, *(age for age, _ in one.fronts)]
+        places = true_places(at_once.orders, one.id, [one.entry_ns + age for age in ages])
+        assert places.tolist() == [unit * lots for lots in (one.front, *(lots for _, lots in one.fronts))]
 
 
 def test_best_quotes_from_orders_are_those_that_the_exchange_published(at_once: Run, batched: Run) -> None:
