@@ -88,33 +88,11 @@ class HiddenMarkets:
             raise ProbeError(f"order {probe.id}: the tape displays less than it at {probe.tick}, or never names it")
         body["qty_lots"][own] = others
         if self._quotes is not None and len(body):
-            body = _merged(body, self._quoted(probe, int(body["exch_ns"][0]), until_ns))
+            body = _merged(body, _quoted(self._quotes, probe, int(body["exch_ns"][0]), until_ns))
         rows = np.concatenate([self._standing(begin), body]) if begin else body
         if self._batched:
             rows = np.append(rows, _nothing_more(until_ns))
         return Market.compile(Tape(rows, self._tape.instrument))
-
-    def _quoted(self, probe: Probe, begin_ns: int, until_ns: int) -> Any:
-        """Messages of best quotes as they would be without the order: where they change, or did with it.
-
-        For the second reason see the rows that say nothing new, above; they also say that a print took the order's.
-        """
-        first, last = np.searchsorted(self._quotes[:, 0], [begin_ns, until_ns + 1])
-        quotes = self._quotes[first:last].copy()
-        real = quotes[:, _BEST]
-        own = quotes[:, 1:5] if probe.side == rec.BUY else quotes[:, 5:9]
-        own[:, 1] -= np.where(own[:, 0] == probe.tick, probe.left_at(quotes[:, 0]), 0)
-        if (own[:, 1] < 0).any():
-            raise ProbeError(f"order {probe.id}: a best quote at {probe.tick} shows less than it")
-        own[:, :2] = np.where((own[:, 1] == 0)[:, None], own[:, 2:], own[:, :2])
-        shown = quotes[:, _BEST]
-        new = np.append(True, (np.diff(np.hstack([real, shown]), axis=0) != 0).any(axis=1))[: len(quotes)]
-        out = np.zeros((int(new.sum()), 2), rec.EVENT_DTYPE)
-        out["exch_ns"] = out["local_ns"] = quotes[new, :1]
-        out["kind"], out["side"] = rec.BBO, (rec.BUY, rec.SELL)
-        out["price_ticks"], out["qty_lots"] = shown[new][:, ::2], shown[new][:, 1::2]
-        out["flags"][:, 1] = rec.LAST
-        return out.reshape(-1)
 
     def _standing(self, begin: int) -> Any:
         """The book after rows [0, begin), as one message of the stamp before them."""
@@ -128,6 +106,29 @@ class HiddenMarkets:
         out["flags"] = 0
         out["flags"][-1] = rec.LAST
         return out
+
+
+def _quoted(quotes: Any, probe: Probe, begin_ns: int, until_ns: int) -> Any:
+    """Messages of best quotes as they would be without the order: where they change, or did with it.
+
+    For the second reason see the rows that say nothing new, above; they also say that a print took the order's.
+    """
+    first, last = np.searchsorted(quotes[:, 0], [begin_ns, until_ns + 1])
+    quotes = quotes[first:last].copy()
+    real = quotes[:, _BEST]
+    own = quotes[:, 1:5] if probe.side == rec.BUY else quotes[:, 5:9]
+    own[:, 1] -= np.where(own[:, 0] == probe.tick, probe.left_at(quotes[:, 0]), 0)
+    if (own[:, 1] < 0).any():
+        raise ProbeError(f"order {probe.id}: a best quote at {probe.tick} shows less than it")
+    own[:, :2] = np.where((own[:, 1] == 0)[:, None], own[:, 2:], own[:, :2])
+    shown = quotes[:, _BEST]
+    new = np.append(True, (np.diff(np.hstack([real, shown]), axis=0) != 0).any(axis=1))[: len(quotes)]
+    out = np.zeros((int(new.sum()), 2), rec.EVENT_DTYPE)
+    out["exch_ns"] = out["local_ns"] = quotes[new, :1]
+    out["kind"], out["side"] = rec.BBO, (rec.BUY, rec.SELL)
+    out["price_ticks"], out["qty_lots"] = shown[new][:, ::2], shown[new][:, 1::2]
+    out["flags"][:, 1] = rec.LAST
+    return out.reshape(-1)
 
 
 def _merged(body: Any, quoted: Any) -> Any:
