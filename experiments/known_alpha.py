@@ -24,7 +24,7 @@ from lobgym.sim.market import Market
 __all__ = ["UNIT_LOTS", "AlphaResult", "PolicyEarned", "alpha_desk", "alpha_study", "alpha_table"]
 
 UNIT_LOTS: Final = 100  # a flip of two units is well below the thinnest best quote
-FIRST_SEED: Final = 5_000
+FIRST_SEED: Final = 30_000
 SURE: Final = 0.5  # strengths from here on must earn on every seed
 HOLD: Final = ((1, 1, 1), (1, 1, 1), (1, 1, 1))
 _PPB: Final = 1e9

@@ -27,7 +27,7 @@ def known_command(
     """Ask two markets whose answer is known; exit status 1 if it is another.
 
     On a martingale without fees takers pay the half spread and no rule earns, and a planted edge of 0.2 bp is found.
-    Where the sizes of the best quotes predict the price, the optimal policy earns what was computed. About three
+    Where the sizes of the best quotes predict the price, the optimal policy earns what was computed. About four
     minutes of one processor core. docs/known-answers.md has the laws, the method and the figures.
     """
     from lobgym.experiments.known_answers import WHAT, known_answers, report
