@@ -60,12 +60,13 @@ def estimate(market: Market) -> Estimates:
     buckets = _buckets(bests)
     changes = _changes(events, bests, buckets)
     lots = _mean_sizes(changes, buckets)
-    limit, cancel = _rates(events, bests, changes, lots, seconds)
+    limit, cancel, best_sizes = _rates(events, bests, changes, lots, seconds)
     takers = _takers(events)
     parameters = {
         "limit_per_s": _rows(limit),
         "cancel_per_s": _rows(cancel),
         "limit_lots": tuple(rounded(one) for one in lots),
+        "best_shape": _shape(best_sizes),
         "size_shape": _shape(_relative(changes, lots)),
         "jump_per_s": rounded(len(moves) / seconds),
         "jump_ticks": _shape(moves),
@@ -198,8 +199,11 @@ def _rows(table: Floats) -> tuple[tuple[float, ...], ...]:
 
 def _rates(
     events: NDArray[Any], bests: _Bests, changes: _Changes, lots: Floats, seconds: float
-) -> tuple[Floats, Floats]:
-    """Limit orders, and cancels in mean orders, a second and tick by state of the queue: float64[B, 8] each."""
+) -> tuple[Floats, Floats, Floats]:
+    """Limit orders and cancels a second and tick by state of the queue, float64[B, 8] each; sizes at distance 0.
+
+    `lots` of distance 0 is set to what the best quotes say, where the tape has them.
+    """
     buckets = len(lots)
     shape = (buckets, QUEUE_BUCKETS)
     states = changes.bucket * QUEUE_BUCKETS + _queue_bucket(changes.before, lots[changes.bucket])
@@ -207,7 +211,11 @@ def _rates(
     arrivals = np.bincount(states[came], minlength=buckets * QUEUE_BUCKETS).reshape(shape).astype(np.float64)
     leaves = np.bincount(states[went], minlength=buckets * QUEUE_BUCKETS).reshape(shape).astype(np.float64)
     held = _time_in_states(events, bests, lots, seconds)
-    _best_queue(events, lots, arrivals, leaves, held)
+    sizes = _best_queue(events, lots, arrivals, leaves, held)
+    if not len(sizes):
+        sizes = changes.by[came & (changes.bucket == 0)]
+    if not len(sizes):
+        sizes = changes.by[came]
     taken = float(_first_prints(events[events["kind"] == TRADE]).sum())
     if leaves[0].sum() > 0.0:
         leaves[0] *= max(0.2, 1.0 - taken / leaves[0].sum())
@@ -219,7 +227,7 @@ def _rates(
         limit[b] = np.minimum((arrivals[b] + PRIOR_S * mean_in) / (held[b] + PRIOR_S), CAP * mean_in)
         cancel[b] = np.minimum((leaves[b] + PRIOR_S * mean_out) / (held[b] + PRIOR_S), CAP * mean_out)
         cancel[b, 0] = 0.0
-    return limit, cancel
+    return limit, cancel, np.minimum(sizes, np.quantile(sizes, CLIP)).astype(np.float64)
 
 
 def _time_in_states(events: NDArray[Any], bests: _Bests, lots: Floats, seconds: float) -> Floats:
@@ -259,11 +267,11 @@ def _apply(qty: Ints, rows: NDArray[Any], low: int) -> None:
     qty[np.where(rows["side"] == BUY, 0, 1)[inside], at[inside]] = rows["qty_lots"][inside]
 
 
-def _best_queue(events: NDArray[Any], lots: Floats, arrivals: Floats, leaves: Floats, held: Floats) -> None:
-    """The best queue as the stream of best quotes tells it, which is finer than the batches of depth."""
+def _best_queue(events: NDArray[Any], lots: Floats, arrivals: Floats, leaves: Floats, held: Floats) -> Ints:
+    """The best queue as the stream of best quotes tells it, finer than batches of depth; the sizes that came."""
     quotes = events[events["kind"] == BBO]
     if not len(quotes):
-        return
+        return np.zeros(0, np.int64)
     by, before, length = [], [], []
     for side in (BUY, SELL):
         rows = quotes[quotes["side"] == side]
@@ -273,12 +281,13 @@ def _best_queue(events: NDArray[Any], lots: Floats, arrivals: Floats, leaves: Fl
         length.append(np.diff(rows["exch_ns"]) / 1e9)
     change, stood = np.concatenate(by), np.concatenate(before)
     if not (change > 0).any():
-        return
+        return np.zeros(0, np.int64)
     lots[0] = max(1.0, float(_clipped(change[change > 0]).mean()))
     bucket = _queue_bucket(stood, float(lots[0]))
     arrivals[0] = np.bincount(bucket[change > 0], minlength=QUEUE_BUCKETS)
     leaves[0] = np.bincount(bucket[change < 0], minlength=QUEUE_BUCKETS)
     held[0] = np.bincount(bucket, np.concatenate(length), QUEUE_BUCKETS)
+    return change[change > 0]
 
 
 # -- takers ------------------------------------------------------------------------------------------------------------

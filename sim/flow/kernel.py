@@ -14,7 +14,7 @@ from lobgym.sim.exchange.book import next_at, rest
 from lobgym.sim.exchange.feed import say, settle_feed
 from lobgym.sim.exchange.flows import FOREVER, low_on_room
 from lobgym.sim.exchange.trading import flow_cancel, flow_submit, flow_take
-from lobgym.sim.flow.draws import bit_length, exponential, faded, quantile_place
+from lobgym.sim.flow.draws import QUANTILES, bit_length, exponential, faded, quantile_place
 from lobgym.sim.flow.record import (
     BUCKETS_MAX,
     CELL_CANCEL,
@@ -81,11 +81,13 @@ def _after(s: FlowState, ns: int, mean: float) -> int:
 
 
 @njit_leaf
-def _size(s: FlowState, bits: np.uint64, mean: int) -> int:
-    """Lots of a limit order; `bits` 0 to 15 choose, `mean` in 1/256 lots."""
+def _size(s: FlowState, bits: np.uint64, b: Int) -> int:
+    """Lots of a limit order of a distance bucket; `bits` 0 to 15 choose."""
     k = np.int64((bits >> _S8) & _M8)
+    if b > 0:
+        k += QUANTILES + 1
     of_mean = quantile_place(size_entry(s, k), size_entry(s, k + 1), np.int64(bits & _M8))
-    return max(1, (of_mean * mean + (1 << 23)) >> 24)
+    return max(1, (of_mean * size_mean(s, b) + (1 << 23)) >> 24)
 
 
 @njit_leaf
@@ -178,7 +180,7 @@ def _place(x: Board, s: FlowState, side: int, b: Int, d: Int, chance: Int) -> No
     if chance >= accept_at(s, (row * BUCKETS_MAX + b) * QUEUE_BUCKETS + q):
         return
     s["accepted"] += 1
-    _send(x, side, at, _size(s, _bits(s), size_mean(s, b)))
+    _send(x, side, at, _size(s, _bits(s), b))
 
 
 @njit_inner
@@ -216,7 +218,7 @@ def _repair(x: Board, s: FlowState) -> None:
         at = _gap(x, s, side)
     if at != NONE:
         s["repairs"] += 1
-        _send(x, side, at, _size(s, bits >> _S8, size_mean(s, 0)))
+        _send(x, side, at, _size(s, bits >> _S8, 0))
 
 
 @njit_inner
@@ -463,7 +465,7 @@ def _begin(x: Board, s: FlowState) -> None:
                 n += 1
             for _ in range(n):
                 if orders < _ORDERS_MAX:
-                    orders += rest(x, side, at, _size(s, _bits(s), size_mean(s, b)), FLOW, 0) != 0
+                    orders += rest(x, side, at, _size(s, _bits(s), b), FLOW, 0) != 0
     settle_feed(x)
     s["next_ns"] = _after(s, ns, s["mean_ns"])
     s["stale_ns"] = FOREVER

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.exchange.flows import FOREVER, register_flow
-from lobgym.sim.flow.draws import QUANTILES
 from lobgym.sim.flow.kernel import act
 from lobgym.sim.flow.record import BUCKETS_MAX, PRICE_BITS, QUEUE_BUCKETS, REACTIVE_DTYPE
 from lobgym.sim.flow.tables import alias_table, mean_of, spread_quantiles, standing_law, thinning
@@ -91,7 +90,8 @@ class ReactiveFlow:
         limit_per_s: [B][8] limit orders a second at each tick of a side, by distance and queue bucket.
         cancel_per_s: [B][8] cancels a second of each queue, likewise.
         limit_lots: [B] mean size of a limit order.
-        size_shape: quantiles at equal steps of limit orders' sizes, up to a factor.
+        best_shape, size_shape: quantiles at equal steps of limit orders' sizes at distance 0 and elsewhere, up to a
+            factor.
         jump_per_s: jumps of the efficient price.
         jump_ticks: quantiles at equal steps of their sizes.
         jump_scale: (calm, usual, wild): factor of jumps' sizes by volatility regime.
@@ -117,6 +117,7 @@ class ReactiveFlow:
     limit_per_s: Rates = _LIMIT_PER_S
     cancel_per_s: Rates = _CANCEL_PER_S
     limit_lots: tuple[float, ...] = _LOTS
+    best_shape: tuple[float, ...] = _TAIL
     size_shape: tuple[float, ...] = _TAIL
     jump_per_s: float = 0.5
     jump_ticks: tuple[float, ...] = _JUMPS
@@ -234,17 +235,21 @@ class ReactiveFlow:
         s["start"] = standing_law(limit, cancel)
         for b, lots in enumerate(self.limit_lots):
             s["units"][b], s["size_mean"][b] = 1.0 / lots, _whole(lots * 256)
-        for name, shape in (("sizes", self.size_shape), ("takers", self.taker_shape)):
-            table = spread_quantiles(shape)
-            mean = mean_of(table)
-            s[name] = [_whole(float(one) / mean * (1 << 16)) for one in table]
+        s["sizes"] = [_of_mean(self.best_shape), _of_mean(self.size_shape)]
+        s["takers"] = _of_mean(self.taker_shape)
         s["jumps"] = [_whole(float(one) * _FIX) for one in spread_quantiles(self.jump_ticks)]
         s["scale"] = [_whole(one * 256) for one in self.jump_scale]
         s["taker_scale"] = self.taker_factor
         drift = _whole(self.drift_ticks_per_s * _FIX)
         s["drift"] = (-drift, 0, drift)
         s["hold"] = [one * _NS for one in (self.volatility_hold_s, self.liquidity_hold_s, self.trend_hold_s)]
-        assert len(s["sizes"]) == QUANTILES + 1
+
+
+def _of_mean(shape: tuple[float, ...]) -> list[int]:
+    """A table of quantiles, in 2**-16 of its own mean."""
+    table = spread_quantiles(shape)
+    mean = mean_of(table)
+    return [_whole(float(one) / mean * (1 << 16)) for one in table]
 
 
 def _whole(value: float) -> int:
@@ -256,7 +261,7 @@ def _frozen(value: Any) -> Any:
 
 
 _REGIMES: Final = ("jump_scale", "near_factor", "liquidity_factor", "taker_factor")
-_QUANTILES_OF: Final = ("size_shape", "jump_ticks", "taker_shape")
+_QUANTILES_OF: Final = ("best_shape", "size_shape", "jump_ticks", "taker_shape")
 _POSITIVE: Final = (
     "taker_lots",
     "informed_lots",

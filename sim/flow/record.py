@@ -58,7 +58,7 @@ _TABLES: Final = (
     ("alias_to", np.uint8, (CELLS,)),
     ("units", np.float64, (BUCKETS_MAX,)),  # mean orders a lot
     ("size_mean", np.int64, (BUCKETS_MAX,)),  # 1/256 lots
-    ("sizes", np.int64, (QUANTILES + 1,)),  # 2**-16 of the mean
+    ("sizes", np.int64, (2, QUANTILES + 1)),  # 2**-16 of the mean; at the best place, elsewhere
     ("jumps", np.int64, (QUANTILES + 1,)),  # 2**-16 ticks
     ("takers", np.int64, (QUANTILES + 1,)),  # 2**-16 of the mean
     ("start", np.uint32, (BUCKETS_MAX, START_ORDERS)),  # of 2**32, cumulative: orders of a level at the start

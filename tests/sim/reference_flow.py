@@ -121,8 +121,11 @@ class ReferenceFlow:
         k = (bits >> 8) & 255
         return table[k] + ((table[k + 1] - table[k]) * (bits & 255) >> 8)
 
-    def size(self, table: str, bits: int, mean: int) -> int:
-        return max(1, (self.quantile(self.s[table], bits) * mean + (1 << 23)) >> 24)
+    def size(self, table: list[int], bits: int, mean: int) -> int:
+        return max(1, (self.quantile(table, bits) * mean + (1 << 23)) >> 24)
+
+    def limit_size(self, b: int, bits: int) -> int:
+        return self.size(self.s["sizes"][1 if b > 0 else 0], bits, self.s["size_mean"][b])
 
     # -- value -----------------------------------------------------------------------------------------------------
 
@@ -186,7 +189,7 @@ class ReferenceFlow:
                     return
                 at = opposite - side
             if 0 <= at < self.width and self.accepted(0, b, self.qty(side, at), chance):
-                self.submit(side, at, self.size("sizes", self.bits(), s["size_mean"][b]))
+                self.submit(side, at, self.limit_size(b, self.bits()))
         elif 0 <= at < self.width and at in self.book[side] and self.accepted(1, b, self.qty(side, at), chance):
             self.cancel_one(side, at, self.bits())
 
@@ -234,7 +237,7 @@ class ReferenceFlow:
             s[own] += s["excite_self"]
             s[other] += s["excite_cross"]
             best = self.best(-side)
-            lots = self.size("takers", self.bits(), s["taker_lots"])
+            lots = self.size(s["takers"], self.bits(), s["taker_lots"])
             if best != NONE:
                 limit = max(0, min(self.width - 1, best + side * s["noise_reach"]))
                 by = side * self.take(side, limit, lots) * s["impact"] >> 8
@@ -247,7 +250,7 @@ class ReferenceFlow:
         for side in (BUY, SELL):
             limit = self.reference - s["edge"] if side == BUY else self.reference + 1 + s["edge"]
             if self.reaches(side, limit):
-                lots = self.size("takers", self.bits(), s["informed_lots"])
+                lots = self.size(s["takers"], self.bits(), s["informed_lots"])
                 if 0 <= limit < self.width:
                     self.take(side, limit, lots)
                 if self.reaches(side, limit):
@@ -283,7 +286,7 @@ class ReferenceFlow:
         for side in (first, -first):
             at = self.gap(side)
             if at != NONE:
-                self.submit(side, at, self.size("sizes", bits >> 8, self.s["size_mean"][0]))
+                self.submit(side, at, self.limit_size(0, bits >> 8))
                 return
 
     # -- regimes and clock -----------------------------------------------------------------------------------------
@@ -333,7 +336,7 @@ class ReferenceFlow:
                 while n < 15 and chance >= s["start"][b][n]:
                     n += 1
                 for _ in range(n):
-                    self.rest(side, at, self.size("sizes", self.bits(), s["size_mean"][b]))
+                    self.rest(side, at, self.limit_size(b, self.bits()))
         s["next_ns"] = self.after(self.ns, s["mean_ns"])
         self.next_taker()
 

@@ -31,7 +31,7 @@ SECOND = 1_000_000_000
 CREATED, CHANGED, DELETED = 1, 2, 3
 RESTLESS = ReactiveFlow(
     volatility_hold_s=0.2, liquidity_hold_s=0.3, trend_hold_s=0.4, jump_per_s=20.0, drift_ticks_per_s=500.0,
-    trim_per_s=500.0, informed_floor_ms=0.1, impact_ticks_per_lot=0.01,
+    trim_per_s=500.0, informed_floor_ms=0.1, impact_ticks_per_lot=0.01, best_shape=(0.1, 1.0, 3.0),
 )  # fmt: skip
 
 
