@@ -64,10 +64,10 @@ def gate_g0(tape: Tape | str | os.PathLike[str]) -> GateResult:
 
 
 def _clock(provenance: dict[str, Any]) -> Check:
-    """The correction of the receive stamps, in nanoseconds; a synthetic market has one clock and needs none."""
+    """The correction of the receive stamps, in nanoseconds; a generated market has one clock and needs none."""
     clock = provenance.get("clock")
     correction = clock.get("correction_ns") if isinstance(clock, dict) else None
-    if correction is None and provenance.get("source") == "synthetic":
+    if correction is None and provenance.get("source") in ("synthetic", "exchange"):
         correction = 0
     stated = isinstance(correction, int) and not isinstance(correction, bool)
     actual = f"{correction} ns" if stated else "none stated"

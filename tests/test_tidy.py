@@ -59,6 +59,7 @@ ENTRY_POINTS = {
     "lobgym.experiments.cli": "the command `lobgym`",
     "lobgym.sim.strategy": "what users' compiled strategies import, docs/simulator.md",
     "lobgym.experiments.sniper": "`python -m lobgym.experiments.sniper`, the table in docs/market.md",
+    "lobgym.experiments.scenario_pictures": "`python -m lobgym.experiments.scenario_pictures`, docs/scenarios.md",
 }
 
 

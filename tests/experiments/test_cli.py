@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lobgym.experiments.cli import app, main, tapes
+from lobgym.sim.scenarios import SCENARIOS
 from lobgym.sim.tape import Tape, open_tape
 
 TAPE = "synth?seed=1&minutes=1"
@@ -77,6 +78,8 @@ def _wrong_inputs(folder: Path) -> list[tuple[list[str], str]]:
         (["tape", "import", "binance", str(folder / "missing.gz"), "--out", out], "missing.gz"),
         (["tape", "inspect", str(not_a_tape)], "not.parquet"),
         (["tape", "inspect", "synth?seeds=3"], "seeds"),
+        (["tape", "inspect", "synth:clam"], "synth:calm"),
+        (["tape", "inspect", "synth:halt?second=3"], "auction_s (number from 1 to 600; default 15)"),
         (["tape", "make", "synth?minutes=0.1", "--out", str(folder / "no" / "such" / "t.parquet")], "t.parquet"),
         (["market", "compare", TAPE, str(folder / "missing.parquet")], "missing.parquet"),
         (["market", "known", "everything"], "martingale"),
@@ -109,6 +112,32 @@ def test_inspect_prints_json_with_a_digest() -> None:
     result = lobgym("tape", "inspect", TAPE, "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["digest"] == open_tape(TAPE).digest
+
+
+def test_scenarios_are_listed_one_a_line() -> None:
+    listed = lobgym("tape", "scenarios")
+    assert listed.returncode == 0, listed.stderr
+    *lines, last = listed.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [f"synth:{name}" for name in SCENARIOS]
+    assert "recovery=0.6" in next(line for line in lines if line.startswith("synth:flash-crash "))
+    assert "seed=0" in last
+    made = json.loads(lobgym("tape", "scenarios", "--json").stdout)["scenarios"]
+    assert [one["name"] for one in made] == [f"synth:{name}" for name in SCENARIOS]
+    assert {
+        "name": "seconds",
+        "kind": "number",
+        "default": 30.0,
+        "low": 0.1,
+        "high": 3600.0,
+        "about": "silence",
+    } in next(one["parameters"] for one in made if one["name"] == "synth:outage")
+
+
+def test_scenarios_are_compared_by_name() -> None:
+    result = lobgym("market", "compare", "synth:calm?minutes=0.5", "synth:volatile?minutes=0.5", "--json")
+    assert result.returncode == 0, result.stderr
+    one = json.loads(result.stdout)["measures"]["volatility_1s_bps"]
+    assert one["b"] > one["a"]
 
 
 def test_make_writes_what_inspect_reads(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from lobgym.sim.instrument import BUILTIN, load_instrument
 from lobgym.sim.market import Market
 from lobgym.sim.measures import CATALOG
 from lobgym.sim.observation import COLUMNS, GRID_COLUMNS, TARGET_COLUMNS
+from lobgym.sim.scenarios import SCENARIOS
 from lobgym.sim.tape import Tape
 from tests.house.pages import blocks, links, table
 from tests.project import ROOT, project_files
@@ -181,3 +182,13 @@ def test_the_instrument_file_is_one(tmp_path: Path) -> None:
     path.write_text(example, encoding="utf-8")
     assert load_instrument(path).symbol == "SOLUSDT"
     assert all(symbol in page("tapes.md") and venue in page("tapes.md") for venue, symbol in BUILTIN)
+
+
+def test_scenarios() -> None:
+    """Names, descriptions and parameters of the table are the catalog's, and each has its picture."""
+    rows = table(page("scenarios.md"), "name", "what happens")
+    assert [bare(row[0]) for row in rows] == [f"synth:{name}" for name in SCENARIOS]
+    for row, one in zip(rows, SCENARIOS.values(), strict=True):
+        own = "; ".join(f"`{p.name}`={p.default:g} {p.about}" for p in one.extra)
+        assert row[1:3] == [one.about, own or "-"]
+        assert f"(img/scenarios/{one.name}.svg)" in row[3]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lobgym.sim.progress import report_progress
 from lobgym.sim.scenarios import cache, generate, read_name
 from lobgym.sim.scenarios.cache import TapeCache
 from lobgym.sim.tape import Tape
@@ -136,3 +137,17 @@ def test_two_processes_at_once_do_not_meet(tmp_path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
     assert [one.wait(timeout=120) for one in running] == [0, 0]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_progress_is_told_and_changes_nothing() -> None:
+    silent = generate("synth:calm?minutes=0.1")
+    seen: list[tuple[str, int, int]] = []
+    report_progress(lambda *said: seen.append(said))
+    try:
+        told = generate("synth:calm?minutes=0.1")
+    finally:
+        report_progress(None)
+    assert told == silent
+    assert [done for _, done, _ in seen] == list(range(1, len(seen) + 1))
+    assert {(name, total) for name, _, total in seen} == {("synth:calm?minutes=0.1", len(seen))}
+    assert len(seen) >= 20
