@@ -1,4 +1,4 @@
-"""`python -m lobgym.experiments.scenario_pictures FOLDER`: a small chart of each generated market, for docs/scenarios.md.
+"""`python -m lobgym.experiments.scenario_pictures FOLDER`: a small chart of each generated market, for its docs page.
 
 The line is the best bid as the feed said it, in ticks, over minutes.
 """

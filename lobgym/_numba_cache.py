@@ -51,7 +51,7 @@ def fingerprint(root: Path) -> str:
     digest = hashlib.sha256()
     for name in COMPILE_SETTINGS:
         digest.update(f"{name}={os.environ.get(name, '')}\n".encode())
-    _add(digest, sources, _reachable(root.name, sources, [path for path, text in sources.items() if b"njit" in text]))
+    _add(digest, sources, _reachable(root.name, sources))
     return digest.hexdigest()
 
 
@@ -150,13 +150,13 @@ def _add(digest: hashlib._Hash, sources: dict[str, bytes], names: set[str]) -> N
         digest.update(sources[name])
 
 
-def _reachable(package: str, sources: dict[str, bytes], starts: Sequence[str]) -> set[str]:
-    """`starts`, and of `sources` all that they import from `package`, directly or not."""
+def _reachable(package: str, sources: dict[str, bytes], starts: Sequence[str] | None = None) -> set[str]:
+    """`starts` (default: what mentions njit), and of `sources` all that they import from `package`, directly or not."""
     name = re.escape(package.encode()) + rb"[\w.]*"
     from_statement = re.compile(rb"^[ \t]*from[ \t]+(" + name + rb")[ \t]+import[ \t]+(\([^)]*\)|.*)", re.MULTILINE)
     import_statement = re.compile(rb"^[ \t]*import[ \t]+(" + name + rb")", re.MULTILINE)
     found: set[str] = set()
-    waiting = list(starts)
+    waiting = [path for path, text in sources.items() if b"njit" in text] if starts is None else list(starts)
     while waiting:
         path = waiting.pop()
         if path in found:

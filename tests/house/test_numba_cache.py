@@ -210,3 +210,15 @@ def test_user_cache_dir(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert cache.user_cache_dir() == expected
+
+
+def test_a_source_digest_follows_imports_from_where_it_starts(tmp_path: Path) -> None:
+    package = tmp_path / "lobgym"
+    package.mkdir()
+    for name, text in {"a": "from lobgym.b import x\n", "b": "x = 1\n", "c": "y = 1\n"}.items():
+        (package / f"{name}.py").write_text(text)
+    before = cache.source_digest(package, ("a.py",))
+    (package / "c.py").write_text("y = 2\n")
+    assert cache.source_digest(package, ("a.py",)) == before
+    (package / "b.py").write_text("x = 2\n")
+    assert cache.source_digest(package, ("a.py",)) != before
