@@ -58,7 +58,7 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
 
     Args:
         kind: "grid" or "target".
-        tape: "synth" (with arguments: "synth?seed=3&minutes=20"), a path, a `Tape` or a compiled `Market`.
+        tape: a name ("synth:calm", "synth:halt?seed=3"), a path, a `Tape` or a compiled `Market`.
         num_envs: lanes.
         params: the venue; None takes the spec's.
         spec: a `DeskSpec`, or a dict of fields that differ from `DeskSpec.for_market`.
@@ -85,7 +85,7 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
     def __init__(
         self,
         kind: str = "grid",
-        tape: TapeLike = "synth",
+        tape: TapeLike = "synth:calm",
         num_envs: int = 1,
         params: SimParams | None = None,
         spec: DeskSpec | dict[str, Any] | None = None,

@@ -5,6 +5,7 @@ The line is the best bid as the feed said it, in ticks, over minutes.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,7 @@ def picture(name: str, tape: Tape) -> str:
     cell = np.minimum((minutes / minutes[-1] * POINTS).astype(int), POINTS - 1)
     begins = np.flatnonzero(np.diff(cell, prepend=-1))
     rows: list[int] = []
-    for low, high in zip(begins, [*begins[1:], len(ticks)], strict=True):
+    for low, high in itertools.pairwise([*begins.tolist(), len(ticks)]):
         part = ticks[low:high]
         rows += sorted({low, low + int(part.argmin()), low + int(part.argmax())})
     series = Series("best bid, ticks", "price", minutes[rows].tolist(), ticks[rows].tolist(), step=True)

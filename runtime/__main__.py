@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run and return the exit status: 0, or 1 after one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m lobgym.runtime", description="one paper run, one JSON line")
     parser.add_argument("bundle", help="folder of the policy bundle")
-    parser.add_argument("tape", help="a .parquet file, or synth?seed=1&minutes=5")
+    parser.add_argument("tape", help="a .parquet file, or a name as synth:calm?seed=1")
     parser.add_argument("journal", help="file to append to")
     parser.add_argument("--start-ns", type=int, default=None)
     parser.add_argument("--steps", type=int, default=None, help="decisions (default: all that the tape holds)")
