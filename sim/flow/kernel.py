@@ -26,11 +26,8 @@ from lobgym.sim.flow.record import (
     accept_at,
     alias_cut,
     alias_to,
-    drift_of,
     flow_of,
     hold_of,
-    jump_entry,
-    scale_of,
     size_entry,
     size_mean,
     start_cut,
@@ -38,9 +35,9 @@ from lobgym.sim.flow.record import (
     taker_scale,
     units_of,
 )
+from lobgym.sim.flow.value import drift, fresh_bits, impact, jump, later, say_value
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.records import BUY, REGIME, SELL
-from lobgym.sim.rng import GOLDEN, mix64
 
 __all__ = ["act"]
 
@@ -50,7 +47,6 @@ _ONE: Final = np.uint64(1)
 _S1: Final = np.uint64(1)
 _S7: Final = np.uint64(7)
 _S8: Final = np.uint64(8)
-_S16: Final = np.uint64(16)
 _S27: Final = np.uint64(27)
 _S32: Final = np.uint64(32)
 _S42: Final = np.uint64(42)
@@ -60,24 +56,9 @@ _M15: Final = np.uint64(0x7FFF)
 _M16: Final = np.uint64(0xFFFF)
 _M20: Final = np.uint64(0xFFFFF)
 _M32: Final = np.uint64(0xFFFFFFFF)
-_NS_PER_S: Final = 1_000_000_000
 _LOOK_BACK: Final = 15  # a cancel finds one of the last 16 orders of its queue
 _STEPS_MAX: Final = 32  # orders, and levels, that a search for one of the flow's own looks at
 _ORDERS_MAX: Final = 12_000  # that the book begins with
-_MOVE_MAX: Final = 64 << PRICE_BITS  # by the impact of one trade
-
-
-@njit_leaf
-def _bits(s: FlowState) -> np.uint64:
-    """64 fresh random bits."""
-    s["count"] += _ONE
-    return mix64(s["key"] + s["count"] * GOLDEN)
-
-
-@njit_leaf
-def _after(s: FlowState, ns: int, mean: float) -> int:
-    """A stamp an exponential time of `mean` ns later, at least one."""
-    return int(ns + 1 + int(exponential(_bits(s)) * mean))
 
 
 @njit_leaf
@@ -104,62 +85,6 @@ def _queue_bucket(s: FlowState, b: Int, lots: int) -> int:
     return min(QUEUE_BUCKETS - 1, 1 + bit_length(int(lots * units_of(s, b))))
 
 
-# -- the efficient price -----------------------------------------------------------------------------------------------
-
-
-@njit_inner
-def _say_value(x: Board, s: FlowState) -> None:
-    tick_1e8 = 2 * x["mark_factor"]
-    whole = x["base_tick"] + (s["v"] >> PRICE_BITS)
-    part = s["v"] & ((1 << PRICE_BITS) - 1)
-    x["index_1e8"] = whole * tick_1e8 + (part * tick_1e8 >> PRICE_BITS)
-
-
-@njit_inner
-def _move(x: Board, s: FlowState, by: int) -> None:
-    """The efficient price moves, reflected at its bounds; what it leaves behind is stale from now on."""
-    v = s["v"] + by
-    low, high = s["low"], s["high"]
-    if v < low:
-        v = 2 * low - v
-    if v > high:
-        v = 2 * high - v
-    s["v"] = max(low, min(high, v))
-    _say_value(x, s)
-    reference = s["v"] >> PRICE_BITS
-    if (x["best_ask"] != NONE and x["best_ask"] <= reference) or x["best_bid"] > reference:
-        if s["stale_ns"] == FOREVER:
-            s["stale_ns"] = _after(s, x["now_ns"], s["stale_mean"])
-        if s["informed_ns"] == FOREVER:
-            s["informed_ns"] = s["informed_floor"] + _after(s, x["now_ns"], s["informed_mean"])
-
-
-@njit_inner
-def _jump(x: Board, s: FlowState) -> None:
-    bits = _bits(s)
-    k = np.int64((bits >> _S8) & _M8)
-    size = quantile_place(jump_entry(s, k), jump_entry(s, k + 1), np.int64(bits & _M8))
-    size = size * scale_of(s, s["volatility"]) >> 8
-    s["jumps_made"] += 1
-    _move(x, s, size if (bits >> _S16) & _ONE else -size)
-
-
-@njit_inner
-def _drift(x: Board, s: FlowState) -> None:
-    ns = x["now_ns"]
-    by = drift_of(s, s["trend"]) * ((ns - s["moved_ns"]) // 1000) // 1_000_000
-    s["moved_ns"] = ns
-    if by != 0:
-        _move(x, s, by)
-
-
-@njit_inner
-def _impact(x: Board, s: FlowState, lots: int) -> None:
-    """`lots` bought by takers (negative: sold) move the efficient price in proportion."""
-    by = lots * s["impact"] >> 8
-    _move(x, s, max(-_MOVE_MAX, min(_MOVE_MAX, by)))
-
-
 # -- limit orders and cancels ------------------------------------------------------------------------------------------
 
 
@@ -180,7 +105,7 @@ def _place(x: Board, s: FlowState, side: int, b: Int, d: Int, chance: Int) -> No
     if chance >= accept_at(s, (row * BUCKETS_MAX + b) * QUEUE_BUCKETS + q):
         return
     s["accepted"] += 1
-    _send(x, side, at, _size(s, _bits(s), b))
+    _send(x, side, at, _size(s, fresh_bits(s), b))
 
 
 @njit_inner
@@ -210,7 +135,7 @@ def _gap(x: Board, s: FlowState, side: int) -> int:
 def _repair(x: Board, s: FlowState) -> None:
     """Somebody quotes at a best place that is free, on either side if both are."""
     s["repair_ns"] = FOREVER
-    bits = _bits(s)
+    bits = fresh_bits(s)
     side = BUY if bits & _ONE else SELL
     at = _gap(x, s, side)
     if at == NONE:
@@ -254,14 +179,14 @@ def _withdraw(x: Board, s: FlowState, side: int, b: Int, d: Int, chance: Int) ->
     row = (s["volatility"] * 3 + s["liquidity"]) * 2 + 1
     if chance >= accept_at(s, (row * BUCKETS_MAX + b) * QUEUE_BUCKETS + q):
         return
-    s["accepted"] += _cancel_one(x, s, side, at, _bits(s))
+    s["accepted"] += _cancel_one(x, s, side, at, fresh_bits(s))
 
 
 @njit_inner
 def _trim(x: Board, s: FlowState, side: int) -> None:
     """Cancel an order that the price has left so far behind that no distance bucket reaches it."""
     edge = (s["v"] >> PRICE_BITS) + (1 if side == SELL else 0) - side * s["reach"]
-    bits = _bits(s)
+    bits = fresh_bits(s)
     at = edge - side * (np.int64(bits & _M15) * s["reach"] >> 13)
     if edge < 0 or edge >= x["width"]:
         return
@@ -276,7 +201,7 @@ def _trim(x: Board, s: FlowState, side: int) -> None:
 
 @njit_inner
 def _candidate(x: Board, s: FlowState) -> None:
-    bits = _bits(s)
+    bits = fresh_bits(s)
     side = BUY if bits & _ONE else SELL
     cell = np.int64((bits >> _S1) & _M6)
     if np.int64((bits >> _S7) & _M20) >= alias_cut(s, cell):
@@ -284,7 +209,7 @@ def _candidate(x: Board, s: FlowState) -> None:
     s["candidates"] += 1
     if cell >= CELL_JUMP:
         if cell == CELL_JUMP:
-            _jump(x, s)
+            jump(x, s)
         else:
             _trim(x, s, side)
         return
@@ -315,7 +240,7 @@ def _next_taker(x: Board, s: FlowState) -> None:
     """Ogata's thinning: until the next event the intensity only falls, so that its present value bounds it."""
     s["taker_bound"] = 2.0 * s["taker_rate"] * taker_scale(s, s["volatility"]) + s["excited_buy"] + s["excited_sell"]
     if s["taker_bound"] > 0.0:
-        s["taker_ns"] = _after(s, x["now_ns"], 1.0 / s["taker_bound"])
+        s["taker_ns"] = later(s, x["now_ns"], 1.0 / s["taker_bound"])
     else:
         s["taker_ns"] = FOREVER
 
@@ -333,7 +258,7 @@ def _noise(x: Board, s: FlowState) -> None:
     """A candidate of the pair of self- and cross-exciting processes of buyers and sellers."""
     _fade(x, s)
     base = s["taker_rate"] * taker_scale(s, s["volatility"])
-    chance = np.float64(_bits(s) >> np.uint64(11)) * (1.0 / 9007199254740992.0) * s["taker_bound"]
+    chance = np.float64(fresh_bits(s) >> np.uint64(11)) * (1.0 / 9007199254740992.0) * s["taker_bound"]
     buy = base + s["excited_buy"]
     if chance < buy + base + s["excited_sell"]:
         side = BUY if chance < buy else SELL
@@ -341,10 +266,10 @@ def _noise(x: Board, s: FlowState) -> None:
         s["excited_sell"] += s["excite_cross"] if side == BUY else s["excite_self"]
         s["noise_takes"] += 1
         best = best_at(x, -side)
-        lots = _take_size(s, _bits(s), s["taker_lots"])
+        lots = _take_size(s, fresh_bits(s), s["taker_lots"])
         if best != NONE and x["phase"] == OPEN:
             limit = max(0, min(x["width"] - 1, best + side * s["noise_reach"]))
-            _impact(x, s, side * _took(x, s, side, limit, lots))
+            impact(x, s, side * _took(x, s, side, limit, lots))
     _next_taker(x, s)
 
 
@@ -360,10 +285,10 @@ def _informed(x: Board, s: FlowState) -> None:
         best = best_at(x, -side)
         if best != NONE and side * best <= side * limit:
             s["informed_takes"] += 1
-            _took(x, s, side, limit, _take_size(s, _bits(s), s["informed_lots"]))
+            _took(x, s, side, limit, _take_size(s, fresh_bits(s), s["informed_lots"]))
             best = best_at(x, -side)
             if best != NONE and side * best <= side * limit:
-                s["informed_ns"] = _after(s, x["now_ns"], s["informed_mean"])
+                s["informed_ns"] = later(s, x["now_ns"], s["informed_mean"])
 
 
 @njit_inner
@@ -385,7 +310,7 @@ def _stale(x: Board, s: FlowState) -> None:
             if node != 0 and node_at(x, node)["lane"] == FLOW:
                 flow_cancel(x, node, node_at(x, node)["qty"])
                 s["stale_cancels"] += 1
-                s["stale_ns"] = _after(s, x["now_ns"], s["stale_mean"])
+                s["stale_ns"] = later(s, x["now_ns"], s["stale_mean"])
                 return
             at = next_at(x, side, at)
 
@@ -399,13 +324,13 @@ def _held(s: FlowState, ns: int, dimension: int) -> int:
     mean = hold_of(s, dimension)
     if mean <= 0.0:
         return FOREVER
-    return int(ns + int(0.25 * mean + 0.375 * mean * (exponential(_bits(s)) + exponential(_bits(s)))))
+    return int(ns + int(0.25 * mean + 0.375 * mean * (exponential(fresh_bits(s)) + exponential(fresh_bits(s)))))
 
 
 @njit_leaf
 def _neighbour(s: FlowState, state: int) -> int:
     """From either end to the middle, from there to either end."""
-    bits = _bits(s)
+    bits = fresh_bits(s)
     if state == 1:
         return 2 if bits & _ONE else 0
     return 1
@@ -423,7 +348,7 @@ def _regime(x: Board, s: FlowState) -> None:
         s["liquidity"] = _neighbour(s, s["liquidity"])
         s["liquidity_ns"] = _held(s, ns, 1)
     if s["trend_ns"] <= ns:
-        _drift(x, s)
+        drift(x, s)
         s["trend"] = _neighbour(s, s["trend"])
         s["trend_ns"] = _held(s, ns, 2)
     s["regime_ns"] = min(s["volatility_ns"], min(s["liquidity_ns"], s["trend_ns"]))
@@ -449,7 +374,7 @@ def _begin(x: Board, s: FlowState) -> None:
     s["liquidity_ns"] = _held(s, ns, 1)
     s["trend_ns"] = _held(s, ns, 2)
     s["regime_ns"] = min(s["volatility_ns"], min(s["liquidity_ns"], s["trend_ns"]))
-    _say_value(x, s)
+    say_value(x, s)
     _say_regime(x, s)
     reference = s["v"] >> PRICE_BITS
     orders = 0
@@ -459,15 +384,15 @@ def _begin(x: Board, s: FlowState) -> None:
             if at < 0 or at >= x["width"]:
                 break
             b = bit_length(d)
-            chance = np.int64(_bits(s) & _M32)
+            chance = np.int64(fresh_bits(s) & _M32)
             n = 0
             while n < START_ORDERS - 1 and chance >= start_cut(s, b * START_ORDERS + n):
                 n += 1
             for _ in range(n):
                 if orders < _ORDERS_MAX:
-                    orders += rest(x, side, at, _size(s, _bits(s), b), FLOW, 0) != 0
+                    orders += rest(x, side, at, _size(s, fresh_bits(s), b), FLOW, 0) != 0
     settle_feed(x)
-    s["next_ns"] = _after(s, ns, s["mean_ns"])
+    s["next_ns"] = later(s, ns, s["mean_ns"])
     s["stale_ns"] = FOREVER
     s["informed_ns"] = FOREVER
     _next_taker(x, s)
@@ -492,14 +417,14 @@ def act(x: Board, until_ns: int, room: int) -> int:
         if x["flow_position"] != s["seen_position"]:  # members took from the flow
             lots = s["seen_position"] - x["flow_position"]
             s["seen_position"] = x["flow_position"]
-            _impact(x, s, lots)
+            impact(x, s, lots)
         if s["regime_ns"] == due:
             _regime(x, s)
         elif s["next_ns"] == due:
-            s["next_ns"] = _after(s, due, s["mean_ns"])
+            s["next_ns"] = later(s, due, s["mean_ns"])
             _candidate(x, s)
         elif s["taker_ns"] == due:
-            _drift(x, s)
+            drift(x, s)
             _noise(x, s)
         elif s["repair_ns"] == due:
             _repair(x, s)
@@ -508,4 +433,4 @@ def act(x: Board, until_ns: int, room: int) -> int:
         else:
             _stale(x, s)
         if s["repair_ns"] == FOREVER and (_gap(x, s, BUY) != NONE or _gap(x, s, SELL) != NONE):
-            s["repair_ns"] = _after(s, due, s["repair_mean"])
+            s["repair_ns"] = later(s, due, s["repair_mean"])
