@@ -31,7 +31,7 @@ def calibrate_command(
     Rates, sizes and excitation are counted on the tape; then simulated hours correct four parameters until mean spread,
     depth at the best prices, prints a second and volatility of a second are the tape's. docs/flow.md has every formula.
     """
-    from lobgym.sim.flow.calibrate import Round, calibrate
+    from lobgym.sim.flow.calibrate import TOLERANCE, Round, calibrate
     from lobgym.sim.market import Market
     from lobgym.sim.tape import open_tape
 
@@ -46,13 +46,18 @@ def calibrate_command(
     fitted.save(out)
     target, achieved = fitted.target._asdict(), fitted.achieved._asdict()
     away = fitted.achieved.away(fitted.target)
+    missed = [name for name, value in away.items() if abs(value) > TOLERANCE]
     if as_json:
         data: dict[str, Any] = {"tape": tape, "tape_digest": fitted.tape_digest, "out": str(out), "seed": seed}
         data |= {"rounds": fitted.rounds, "digest": fitted.flow.digest}
-        print_json({**data, "target": target, "achieved": achieved, "away": away})
+        print_json({**data, "target": target, "achieved": achieved, "away": away, "missed": missed})
         return
     table = Table("figure", "tape", "simulated", "away", title=f"{fitted.rounds} rounds")
     for name, value in target.items():
         table.add_row(name, f"{value:,.4g}", f"{achieved[name]:,.4g}", f"{away[name]:+.1%}")
     console.print(table)
+    if missed:
+        console.print(
+            f"more than {TOLERANCE:.0%} away after {fitted.rounds} rounds: {', '.join(missed)}", highlight=False
+        )
     console.print(f"wrote {out}", highlight=False)

@@ -128,4 +128,5 @@ def test_the_command_fits_and_writes(known: Market, short_rounds: None, tmp_path
     printed = json.loads(made.stdout)
     assert printed["tape_digest"] == known.tape.digest
     assert printed["digest"] == ReactiveFlow.from_json(out.read_text()).digest
+    assert printed["missed"] == [name for name, away in printed["away"].items() if abs(away) > calibrate.TOLERANCE]
     assert set(printed["away"]) == set(printed["target"]) == set(calibrate.Figures._fields)
