@@ -88,7 +88,7 @@ class TrainConfig:
 
     algo: Literal["ppo", "dqn"] = "ppo"
     env: Literal["grid", "target"] = "grid"
-    tape: str = "synth:calm"
+    tape: str = "synth:volatile"
     total_steps: int = 200_000
     num_envs: int = 64
     seed: int = 0

@@ -32,7 +32,7 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
     def __init__(
         self,
         kind: str = "grid",
-        tape: TapeLike = "synth:calm",
+        tape: TapeLike = "synth:volatile",
         params: SimParams | None = None,
         spec: DeskSpec | dict[str, Any] | None = None,
         observation: ObservationLayout | tuple[str, ...] | list[str] | None = None,

@@ -85,7 +85,7 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
     def __init__(
         self,
         kind: str = "grid",
-        tape: TapeLike = "synth:calm",
+        tape: TapeLike = "synth:volatile",
         num_envs: int = 1,
         params: SimParams | None = None,
         spec: DeskSpec | dict[str, Any] | None = None,

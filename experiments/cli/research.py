@@ -37,7 +37,7 @@ class EnvKind(StrEnum):
 def train(
     algo: Annotated[Algo, typer.Option(help="dqn needs --env target.")] = Algo.ppo,
     env: Annotated[EnvKind, typer.Option(help="grid: quoting parameters. target: a position to hold.")] = EnvKind.grid,
-    tape: TapeOption = "synth:calm",
+    tape: TapeOption = "synth:volatile",
     steps: Annotated[int, typer.Option(min=1, help="Transitions, over all lanes.")] = 200_000,
     lanes: Annotated[int, typer.Option(min=1, help="Episodes that run side by side.")] = 64,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -101,7 +101,7 @@ def export(
 
 
 def leaderboard(
-    tape: TapeOption = "synth:calm",
+    tape: TapeOption = "synth:volatile",
     run: Annotated[
         list[Path] | None, typer.Option("--run", help="A run folder; repeat it for more. Runs alike are seeds of one.")
     ] = None,
@@ -154,7 +154,7 @@ def bench(
 
 
 def demo(
-    tape: TapeOption = "synth:calm",
+    tape: TapeOption = "synth:volatile",
     out: Annotated[Path, typer.Option("--out", help="Where to; the first free of OUT, OUT-2, ...")] = Path("runs/demo"),
     quick: Annotated[bool, typer.Option("--quick", help="A minute's worth of training.")] = False,
     as_json: JsonFlag = False,

@@ -14,7 +14,7 @@ __all__ = ["add_to"]
 BundleArgument = Annotated[Path, typer.Argument(help="Folder of a bundle, as `lobgym export` writes it.")]
 
 
-def gate(bundle: BundleArgument, tape: TapeOption = "synth:calm", as_json: JsonFlag = False) -> None:
+def gate(bundle: BundleArgument, tape: TapeOption = "synth:volatile", as_json: JsonFlag = False) -> None:
     """Run the gates on a bundle: G0 DataTruth, G1 ReplayParity, G3 Robustness.
 
     Writes gates.json, gates.md and certificate.json into the bundle. Exit status 1 if a gate fails.
@@ -37,7 +37,7 @@ def gate(bundle: BundleArgument, tape: TapeOption = "synth:calm", as_json: JsonF
 
 def paper(
     bundle: BundleArgument,
-    tape: TapeOption = "synth:calm",
+    tape: TapeOption = "synth:volatile",
     journal: Annotated[Path, typer.Option("--journal", help="Where the journal goes.")] = Path("paper.jsonl"),
     shadow: Annotated[bool, typer.Option("--shadow", help="Run a bundle without passed gates.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was interrupted.")] = False,
@@ -83,7 +83,7 @@ def paper(
 def replay(
     journal: Annotated[Path, typer.Argument(help="Journal of a paper run.")],
     bundle: Annotated[Path, typer.Option("--bundle", help="The bundle that ran.")],
-    tape: TapeOption = "synth:calm",
+    tape: TapeOption = "synth:volatile",
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Load a changed bundle too, to find the first decision that differs.")
     ] = False,
