@@ -44,6 +44,15 @@ def test_members_orders_count_in_the_queues_that_the_flow_reacts_to() -> None:
     assert min(by_price[mine - 1], by_price[mine + 1]) > 50
 
 
+def test_members_who_do_nothing_leave_no_trace() -> None:
+    def digest(members: int) -> str:
+        made = Exchange(flow=ReactiveFlow(), members=members, seed=3, record="levels")
+        made.advance(made.now_ns + 20 * SECOND)
+        return made.tape().digest
+
+    assert digest(0) == digest(1) == digest(7)
+
+
 def test_a_quote_that_value_has_left_behind_is_taken() -> None:
     exchange = market(still(ReactiveFlow()))
     best, _ = ladder(exchange, BUY)
