@@ -93,6 +93,7 @@ def _messages() -> BenchRow:
     facts: dict[str, Any] = {
         "members": MEMBERS, "simulated_s": _STEPS * STEP_NS // _SECOND, "messages": done, "member_fills": fills,
         "resting": int(crowd.board["resting"]), "trades": int(crowd.board["trades"]),
+        "tape": f"none; flow {ReactiveFlow().digest[:16]}",
     }  # fmt: skip
     return row_of(
         "exchange", "messages_per_s", rates, "messages/s", peer="the flow alone", peer_values=peers, seed=SEED,

@@ -235,7 +235,7 @@ def test_equal_without_compilation() -> None:
         ("price_ticks", 5, "a status has qty_lots 1"),
         ("side", 1, "side does not fit"),
         ("flags", 0, "cannot share a message"),
-        ("kind", rec.STATUS + 1, "unknown kind"),
+        ("kind", rec.REGIME + 1, "unknown kind"),
     ],
 )
 def test_a_status_keeps_the_rules(field: str, value: int, says: str) -> None:
