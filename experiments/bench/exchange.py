@@ -110,7 +110,8 @@ def _timed(facts: dict[str, Any], name: str, action: Callable[[], Any]) -> Any:
 
 def _day(facts: dict[str, Any]) -> tuple[Tape, int]:
     """A day's tape, and the messages behind it."""
-    exchange = Exchange(flow=ReactiveFlow(), seed=SEED, record="levels", record_rows=_DAY_S * _ROWS_A_SECOND)
+    room = max(1 << 17, _DAY_S * _ROWS_A_SECOND)
+    exchange = Exchange(flow=ReactiveFlow(), seed=SEED, record="levels", record_rows=room)
     _timed(facts, "generate", lambda: exchange.advance(exchange.now_ns + _DAY_S * _SECOND))
     return _timed(facts, "check_and_hash", exchange.take_tape), int(exchange.board["messages"])
 
