@@ -34,6 +34,7 @@ __all__ = ["mark_rivals", "next_at_price", "sync_front"]
 LAST_RANK: Final = 1 << 62
 _AHEAD: Final = 8  # touches
 _NEAR_ROWS: Final = 512  # rows that a front is brought forward over by reading them all
+_MANY_TOUCHES: Final = 4096  # of a level; no search among fewer waits for memory for long
 _BACK_ROWS: Final = 128  # rows in which the level's last touch is looked for
 
 
@@ -52,17 +53,22 @@ def next_at_price(w: World, i: int, side: int, tick: int, after_rank: int) -> in
     return found
 
 
-@njit_inner
-def _locate(w: World, i: int, slot: int) -> None:
-    """Look up an order's level, and what it displayed when the order came to stand there."""
+@njit_leaf
+def _level_of(w: World, i: int, slot: int) -> int:
+    """The level at which an order stands, or -1 where no event ever touched its price."""
     order = order_at(w, i, slot)
-    if order["queue_state"] == QUEUE_SYNCED:
-        return
     book = exch_of(w)
     near = best_bid_level(book, order["sync"]) if order["side"] == BUY else best_ask_level(book, order["sync"])
-    level = find_level_near(book, order["side"], order["tick"], near)
+    return find_level_near(book, order["side"], order["tick"], near)
+
+
+@njit_inner
+def _place(w: World, i: int, slot: int, level: int) -> None:
+    """Look up an order's place in its level's touches, and what was displayed when it came to stand there."""
+    order = order_at(w, i, slot)
     order["level"] = level
     if level >= 0:
+        book = exch_of(w)
         at = touch_at(book, level, order["sync"])
         order["touch"] = at
         if order["queue_state"] == QUEUE_UNSEEN:
@@ -71,6 +77,13 @@ def _locate(w: World, i: int, slot: int) -> None:
     elif order["queue_state"] == QUEUE_UNSEEN:
         order["front"] = 0
     order["queue_state"] = QUEUE_SYNCED
+
+
+@njit_inner
+def _locate(w: World, i: int, slot: int) -> None:
+    """Look up an order's level, and its place there."""
+    if order_at(w, i, slot)["queue_state"] != QUEUE_SYNCED:
+        _place(w, i, slot, _level_of(w, i, slot))
 
 
 @njit_leaf
@@ -101,20 +114,16 @@ def _touch(w: World, i: int, slot: int, at: int, floor: int) -> int:
 
 
 @njit_inner
-def _sync_by_rows(w: World, i: int, slot: int, row: int) -> bool:
+def _sync_by_rows(w: World, i: int, slot: int, level: int, row: int) -> bool:
     """Bring a front up to date by reading the rows themselves, if that is little to read; whether it was.
 
-    A level's list of touches is searched in memory that nothing else has brought near. The rows before a cursor are
-    one stretch, and a level near the best was touched not long ago.
+    On a long tape a level's touches are searched in memory that nothing else has brought near. The rows before a cursor
+    are one stretch, and a level near the best was touched not long ago. On a short tape the search is the faster way.
     """
     order = order_at(w, i, slot)
-    start = order["sync"]
-    if order["queue_state"] == QUEUE_SYNCED or row - start > _NEAR_ROWS:
-        return False
     book = exch_of(w)
-    near = best_bid_level(book, start) if order["side"] == BUY else best_ask_level(book, start)
-    level = find_level_near(book, order["side"], order["tick"], near)
-    if level < 0:
+    start = order["sync"]
+    if row - start > _NEAR_ROWS or touch_start(book, level + 1) - touch_start(book, level) < _MANY_TOUCHES:
         return False
     before = start - 1
     first = max(0, start - _BACK_ROWS)
@@ -143,9 +152,11 @@ def sync_front(w: World, i: int, slot: int, row: int) -> int:
     if order["shared"]:
         _sync_shared(w, i, order["side"], order["tick"], row)
         return 0
-    if _sync_by_rows(w, i, slot, row):
-        return 0
-    _locate(w, i, slot)
+    if order["queue_state"] != QUEUE_SYNCED:
+        level = _level_of(w, i, slot)
+        if level >= 0 and _sync_by_rows(w, i, slot, level, row):
+            return 0
+        _place(w, i, slot, level)
     level = order["level"]
     if level >= 0:
         book = exch_of(w)
