@@ -50,7 +50,7 @@ from lobgym.sim.trades import end_order
 from lobgym.sim.view import ask_tick, best_ask, best_bid, bid_tick, is_known
 from lobgym.sim.world import World, exch_of, lane_at, order_at, response_at
 
-__all__ = ["cancel_arrives", "modify_arrives", "price_band", "refused_at_the_door", "rest", "submit_arrives"]
+__all__ = ["cancel_arrives", "modify_arrives", "price_band", "refused_at_the_door", "reject", "rest", "submit_arrives"]
 
 _ONE: Final = np.uint64(1)
 _BITS: Final = np.int64(63)
@@ -81,7 +81,7 @@ def refused_at_the_door(w: World, i: int, ns: int) -> int:
 
 
 @njit_inner
-def _reject(w: World, i: int, slot: int, kind: int, ns: int, reason: int) -> None:
+def reject(w: World, i: int, slot: int, kind: int, ns: int, reason: int) -> None:
     """An order that came ends where it came in."""
     order = order_at(w, i, slot)
     order["state"] = DONE
@@ -192,7 +192,7 @@ def _enter(
     exists = opposite != NO_ASK and opposite != NO_BID
     if order["tif"] == MARKET:
         if not exists:
-            _reject(w, i, slot, EXPIRED, ns, NOTHING_TO_TAKE)
+            reject(w, i, slot, EXPIRED, ns, NOTHING_TO_TAKE)
             return
         order["tick"] = price_band(w, opposite, side)
     tick = order["tick"]
@@ -202,13 +202,13 @@ def _enter(
         meets_own = _own_within(w, i, side, tick) >= 0
     rests = order["tif"] == GTC or order["tif"] == GTX
     if rests and fresh and not reaches and not is_known(exch_of(w), side, tick, cursor):
-        _reject(w, i, slot, REJECTED, ns, UNKNOWN_LEVEL)
+        reject(w, i, slot, REJECTED, ns, UNKNOWN_LEVEL)
         return
     if order["tif"] == GTX and (reaches or meets_own):
-        _reject(w, i, slot, EXPIRED, ns, WOULD_TAKE)
+        reject(w, i, slot, EXPIRED, ns, WOULD_TAKE)
         return
     if order["tif"] == FOK and not _fills_at_once(w, i, slot, cursor):
-        _reject(w, i, slot, EXPIRED, ns, CANNOT_FILL)
+        reject(w, i, slot, EXPIRED, ns, CANNOT_FILL)
         return
     if reaches or meets_own:
         _take(w, i, slot, ns, cursor)
@@ -241,7 +241,7 @@ def _submit_with_checks(w: World, i: int, slot: int, ns: int, cursor: int) -> in
     if reason == OK and lacks_margin(w, i, order["side"], order["leaves"], 0, ns, cursor):
         reason = MARGIN
     if reason != OK:
-        _reject(w, i, slot, REJECTED, ns, reason)
+        reject(w, i, slot, REJECTED, ns, reason)
         return 0
     _enter(w, i, slot, ns, cursor, opposite, True)
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from lobgym.sim.answers import answer, answer_order
-from lobgym.sim.arrival import price_band, refused_at_the_door
+from lobgym.sim.arrival import price_band, refused_at_the_door, reject
 from lobgym.sim.exchange.board import (
     AUCTION,
     HALTED_PHASE,
@@ -55,7 +55,7 @@ from lobgym.sim.records import (
     WOULD_TAKE,
 )
 from lobgym.sim.trades import end_order
-from lobgym.sim.world import World, lane_at, order_at, response_at
+from lobgym.sim.world import lane_at, order_at, response_at
 
 __all__ = ["arrives", "leave", "rest_order"]
 
@@ -69,14 +69,6 @@ def _door(x: Board, lane: int) -> int:
     if reason == OK and x["phase"] == HALTED_PHASE:
         reason = HALTED
     return int(reason)
-
-
-@njit_inner
-def _refuse(w: World, lane: int, slot: int, kind: int, ns: int, reason: int) -> None:
-    order = order_at(w, lane, slot)
-    order["state"] = DONE
-    lane_at(w, lane)["rejects"] += order["leaves"] == order["qty"]
-    answer_order(w, lane, slot, kind, ns, reason)
 
 
 @njit_inner
@@ -119,34 +111,34 @@ def _enter(x: Board, lane: int, slot: int, fresh: bool) -> None:
     tif = int(order["tif"])
     rests = tif == GTC or tif == GTX
     if x["phase"] == AUCTION and not rests:
-        _refuse(w, lane, slot, REJECTED, ns, HALTED)
+        reject(w, lane, slot, REJECTED, ns, HALTED)
         return
     opposite = best_at(x, -side)
     if tif == MARKET:
         if opposite == NONE:
-            _refuse(w, lane, slot, EXPIRED, ns, NOTHING_TO_TAKE)
+            reject(w, lane, slot, EXPIRED, ns, NOTHING_TO_TAKE)
             return
         order["tick"] = price_band(w, tick_of(x, opposite), side)
     limit = order["tick"] - x["base_tick"]
     if rests and not 0 <= limit < x["width"]:
-        _refuse(w, lane, slot, REJECTED, ns, UNKNOWN_LEVEL)
+        reject(w, lane, slot, REJECTED, ns, UNKNOWN_LEVEL)
         return
     reaches = opposite != NONE and side * limit >= side * opposite and x["phase"] != AUCTION
     if tif == GTX and reaches:
-        _refuse(w, lane, slot, EXPIRED, ns, WOULD_TAKE)
+        reject(w, lane, slot, EXPIRED, ns, WOULD_TAKE)
         return
     if tif == FOK and takeable(x, lane, side, limit, order["leaves"]) < order["leaves"]:
-        _refuse(w, lane, slot, EXPIRED, ns, CANNOT_FILL)
+        reject(w, lane, slot, EXPIRED, ns, CANNOT_FILL)
         return
     if reaches:
         call_cross(x, lane, slot, side, limit, order["leaves"])
         if order["state"] == DONE:
             return
     if not rests:
-        _refuse(w, lane, slot, EXPIRED, ns, NOTHING_TO_TAKE)
+        reject(w, lane, slot, EXPIRED, ns, NOTHING_TO_TAKE)
         return
     if not rest_order(x, lane, slot):
-        _refuse(w, lane, slot, REJECTED, ns, UNKNOWN_LEVEL)
+        reject(w, lane, slot, REJECTED, ns, UNKNOWN_LEVEL)
         return
     if fresh:
         answer(w, lane, slot, side, ACK, ns, order["tick"], order["leaves"], 0, 0, 0, 0)
@@ -168,7 +160,7 @@ def _submit_arrives(x: Board, lane: int, slot: int) -> None:
     if reason == OK and lacks_margin(w, lane, order["side"], order["leaves"], 0, ns, _NO_CURSOR):
         reason = MARGIN
     if reason != OK:
-        _refuse(w, lane, slot, REJECTED, ns, reason)
+        reject(w, lane, slot, REJECTED, ns, reason)
         return
     _enter(x, lane, slot, True)
 

@@ -190,7 +190,6 @@ BOARD_FIELDS: Final = (
     "trades",
     "traded_lots",
     "messages",  # submits, cancels and modifies that arrived, of members and of the flow
-    "stopped",  # 1: self-trade prevention stopped the order that is taking
     "refused",  # flow orders beyond the book's prices or room
     # the calendar
     "depth_due",
@@ -216,7 +215,6 @@ BOARD_FIELDS: Final = (
     "said_bid_qty",
     "said_ask",
     "said_ask_qty",
-    "last_depth_ns",
     "order_seen_ns",  # newest receive stamp of the feed of orders
     # account of the background flow
     "flow_position",

@@ -112,7 +112,6 @@ def say_best(x: Board) -> int:
 @entry("say_depth")
 def say_depth(x: Board) -> int:
     """One message of every level that changed since the last one."""
-    x["last_depth_ns"] = x["now_ns"]
     left = 0
     for row in range(2):
         side = BUY if row == 0 else SELL
@@ -160,7 +159,6 @@ def say_snapshot(x: Board) -> int:
             ends = worse == NONE and (side == SELL or x["best_ask"] == NONE)
             say(x, STREAM_DEPTH, SNAPSHOT, side, tick_of(x, at), level["qty"], x["updates"], 0, ends)
             at = worse
-    x["last_depth_ns"] = x["now_ns"]
     call_say_best(x)
     return 0
 
