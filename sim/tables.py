@@ -72,13 +72,21 @@ def compile_events(events: NDArray[np.void], kernel: Callable[[Work], None], imp
             f"a row of this tape has {levels.lots_max} lots, a market counts fewer than {LOTS_MAX}: "
             "give the instrument a coarser lot_size"
         )
-    exch, twin = _compile(events, None, levels, kernel, implied)
+    written = _write_rows(events, None, levels, kernel, implied)
     if levels.in_order:
+        exch, twin = _finish(written, levels)
         stamps = index_stamps(twin)
         local, last = exch._replace(ns=twin, group_ns=stamps[0], block_ns=stamps[1]), -1
     else:
+        exch = _finish(written, levels)[0]
         order = np.argsort(events["local_ns"], kind="stable").astype(np.int32)
-        local, last = _compile(events, order, levels, kernel, implied)[0], order[-1]
+        last = int(order[-1])
+        written = _write_rows(events, order, levels, kernel, implied)
+        # Nobody asks again which level an event is about, or when it came: of a day that is most of a gigabyte, which
+        # the indices of the last book need.
+        del order
+        levels = levels._replace(of_event=levels.of_event[:0].copy())
+        local = _finish(written, levels)[0]
     starts = [int(first_quoted_ns(make_view(book)[0])) for book in (exch, local)]
     if min(starts) < 0:
         raise TapeFormatError("a market needs a bid and an ask at once; this tape never shows both")
@@ -86,11 +94,19 @@ def compile_events(events: NDArray[np.void], kernel: Callable[[Work], None], imp
     return Compiled(exch, local, max(starts), int(events["local_ns"][last]), timeline)
 
 
-def _compile(
+class _Written(NamedTuple):
+    """What one run of the kernel leaves behind."""
+
+    work: NDArray[np.void]  # WORK_DTYPE[1]
+    lists: dict[str, NDArray[Any]]
+    touches: NDArray[np.int32]  # [L] rows of each level
+
+
+def _write_rows(
     events: NDArray[np.void], order: NDArray[np.int32] | None, levels: Levels, kernel: Callable[[Work], None],
     implied: bool,
-) -> tuple[Book, NDArray[np.int64]]:  # fmt: skip
-    """One book, and its rows' stamps in the order of arrival where that is the exchange's (else none)."""
+) -> _Written:  # fmt: skip
+    """Run the kernel over all events, in the given order or in their own."""
     count = len(levels.tick)
     has_twin = order is None and levels.in_order
     read = {
@@ -116,7 +132,7 @@ def _compile(
         _make_room(work, lists, int(work["row_count"][0]) + slack, has_twin)
         work["rows_max"] = len(lists["rows"]) - slack
         kernel(work[0])
-    return _finish(work, lists, levels_now["touches"], levels, has_twin)
+    return _Written(work, lists, levels_now["touches"].copy())
 
 
 def _new_lists(count: int, levels: Levels, has_twin: bool) -> dict[str, NDArray[Any]]:
@@ -158,11 +174,11 @@ def _resize(lists: dict[str, NDArray[Any]], rows: int, has_twin: bool) -> None:
         lists[name].resize((rows // LADDER_EVERY + 1, *shape), refcheck=False)
 
 
-def _finish(
-    work: NDArray[np.void], lists: dict[str, NDArray[Any]], touches: NDArray[np.int32], levels: Levels, has_twin: bool
-) -> tuple[Book, NDArray[np.int64]]:
+def _finish(written: _Written, levels: Levels) -> tuple[Book, NDArray[np.int64]]:
+    """A book, and its rows' stamps in the order of arrival where that is the exchange's (else none)."""
+    work, lists, touches = written
     rows = int(work["row_count"][0])
-    _resize(lists, rows, has_twin)
+    _resize(lists, rows, bool(work["has_twin"][0]))
     for name, counter in _COUNTERS.items():
         lists[name].resize(work[counter][0], refcheck=False)
     touch_start, touch_row = index_touches(lists["rows"], touches)

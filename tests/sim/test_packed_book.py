@@ -236,7 +236,9 @@ def test_orders_that_are_one_share_their_book(compile_market: Any, small_tape: T
         if name not in ("ns", "group_ns", "block_ns")
     )
     np.testing.assert_array_equal(market.local.ns, market.exch.ns + 250)
-    apart = tables._compile(events, tape.local_order(), number_levels(events), *kernel_of(compile_market))[0]
+    order = tape.local_order().astype(np.int32)
+    levels = number_levels(events)
+    apart = tables._finish(tables._write_rows(events, order, levels, *kernel_of(compile_market)), levels)[0]
     for name, shared, own in zip(Book._fields, market.local, apart, strict=True):
         np.testing.assert_array_equal(shared, own, name)
 
