@@ -16,15 +16,30 @@ from lobgym.sim.errors import ActionError, LayoutError
 from lobgym.sim.jit import njit_lean
 
 __all__ = [
+    "CODE_AGGRESSIVENESS",
+    "CODE_ASK_OFFSET",
+    "CODE_BID_OFFSET",
+    "CODE_LEAN",
     "CODE_LEVELS",
+    "CODE_MAKER_SIZE",
     "CODE_PAUSE",
     "CODE_SIZE",
     "CODE_SKEW",
+    "CODE_SLICE",
     "CODE_SPACING",
+    "EXECUTION",
+    "EXECUTION_BINS",
+    "EXECUTION_NAMES",
     "GRID",
     "GRID_BINS",
     "GRID_LEVELS_MAX",
     "GRID_NAMES",
+    "KINDS",
+    "MAKER",
+    "MAKER_BINS",
+    "MAKER_NAMES",
+    "NO_QUOTE",
+    "OFFSETS",
     "PAUSED",
     "SKEW_ZERO",
     "TARGET",
@@ -33,6 +48,9 @@ __all__ = [
 
 GRID: Final = "grid"
 TARGET: Final = "target"
+MAKER: Final = "maker"
+EXECUTION: Final = "execution"
+KINDS: Final = (GRID, TARGET, MAKER, EXECUTION)  # the kernels know them by their place
 
 GRID_NAMES: Final = ("spacing", "levels", "skew", "size", "pause")
 # Odd numbers: an untrained network's outputs lie near 0, which is then in the middle of a bin and not on an edge,
@@ -47,6 +65,26 @@ PAUSED: Final = 2
 SKEW_ZERO: Final = 4
 GRID_LEVELS_MAX: Final = GRID_BINS[CODE_LEVELS]
 
+MAKER_NAMES: Final = ("bid_offset", "ask_offset", "size", "skew")
+MAKER_BINS: Final = (15, 15, 5, 9)
+CODE_BID_OFFSET: Final = 0  # row of DeskSpec.offset_ticks, or NO_QUOTE
+CODE_ASK_OFFSET: Final = 1
+CODE_MAKER_SIZE: Final = 2  # 0..4: 1 to 5 times DeskSpec.order_lots
+CODE_LEAN: Final = 3  # 0..8: how much the centre leans against the inventory, in DeskSpec.lean_ticks at the limit
+NO_QUOTE: Final = MAKER_BINS[CODE_BID_OFFSET] - 1  # nothing on that side
+OFFSETS: Final = NO_QUOTE  # how many rows DeskSpec.offset_ticks has
+
+EXECUTION_NAMES: Final = ("slice", "aggressiveness")
+EXECUTION_BINS: Final = (11, 7)
+CODE_SLICE: Final = 0  # row of lobgym.sim.quotes.execution.SLICE_EIGHTHS
+CODE_AGGRESSIVENESS: Final = 1  # 0, 1: behind the best; join, improve, mid; take, sweep
+
+# Kinds whose dimensions are always the same.
+_FIXED: Final = {
+    GRID: (GRID_NAMES, GRID_BINS),
+    MAKER: (MAKER_NAMES, MAKER_BINS),
+    EXECUTION: (EXECUTION_NAMES, EXECUTION_BINS),
+}
 _TARGETS_MAX: Final = 64
 
 
@@ -55,7 +93,7 @@ class ActionSpec:
     """Names and numbers of bins of an action's dimensions.
 
     Attributes:
-        kind: "grid" (a Box of 5 dimensions in [-1, 1], float32) or "target" (Discrete).
+        kind: "target" (Discrete), or one of "grid", "maker" and "execution" (a Box in [-1, 1], float32).
         names: one name a dimension.
         bins: how many codes each dimension has; codes run from 0 to bins - 1.
 
@@ -68,19 +106,34 @@ class ActionSpec:
     bins: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.kind == GRID:
-            if self.names != GRID_NAMES or self.bins != GRID_BINS:
-                raise LayoutError(f"a grid action has dimensions {GRID_NAMES} with bins {GRID_BINS}, got {self}")
-        elif self.kind == TARGET:
+        if self.kind == TARGET:
             if len(self.bins) != 1 or len(self.names) != 1 or not 2 <= self.bins[0] <= _TARGETS_MAX:
                 raise LayoutError(f"a target action has one dimension of 2 to {_TARGETS_MAX} codes, got {self}")
-        else:
-            raise LayoutError(f"action kind must be 'grid' or 'target', got {self.kind!r}")
+        elif self.kind not in _FIXED:
+            raise LayoutError(f"action kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        elif (self.names, self.bins) != _FIXED[self.kind]:
+            names, bins = _FIXED[self.kind]
+            raise LayoutError(f"a {self.kind} action has dimensions {names} with bins {bins}, got {self}")
 
     @classmethod
     def grid(cls) -> ActionSpec:
         """The five dimensions of a quoting grid."""
         return cls(GRID, GRID_NAMES, GRID_BINS)
+
+    @classmethod
+    def maker(cls) -> ActionSpec:
+        """The four dimensions of a two-sided quote."""
+        return cls(MAKER, MAKER_NAMES, MAKER_BINS)
+
+    @classmethod
+    def execution(cls) -> ActionSpec:
+        """The two dimensions of working a parent order."""
+        return cls(EXECUTION, EXECUTION_NAMES, EXECUTION_BINS)
+
+    @classmethod
+    def of(cls, kind: str, targets: int = 0) -> ActionSpec:
+        """The action of a desk's kind; `targets` counts those of a target desk."""
+        return cls(kind, *_FIXED[kind]) if kind in _FIXED else cls(kind, (kind,), (targets,))
 
     @classmethod
     def target(cls, count: int) -> ActionSpec:
@@ -100,13 +153,13 @@ class ActionSpec:
     @property
     def continuous(self) -> bool:
         """Whether raw actions are floats in [-1, 1] (a Box) rather than codes (a Discrete)."""
-        return self.kind == GRID
+        return self.kind != TARGET
 
     def decode(self, actions: ArrayLike) -> NDArray[np.int32]:
         """Codes of a batch of raw actions.
 
         Args:
-            actions: grid: float [N, A], clipped to [-1, 1]; target: integer [N] or [N, 1].
+            actions: a Box: float [N, A], clipped to [-1, 1]; targets: integer [N] or [N, 1].
 
         Returns:
             int32 [N, A].
@@ -118,9 +171,9 @@ class ActionSpec:
         if not self.continuous:
             return self.check_codes(array.reshape(-1, 1) if array.ndim == 1 else array)
         if array.ndim != 2 or array.shape[1] != self.size:
-            raise ActionError(f"expected grid actions of shape [N, {self.size}], got {list(array.shape)}")
+            raise ActionError(f"expected {self.kind} actions of shape [N, {self.size}], got {list(array.shape)}")
         if array.dtype.kind not in "fiu":
-            raise ActionError(f"expected grid actions of a float dtype, got {array.dtype}")
+            raise ActionError(f"expected {self.kind} actions of a float dtype, got {array.dtype}")
         codes = np.empty(array.shape, np.int32)
         bad = _decode_box(array.astype(np.float64), self.bins_array, codes)
         if bad >= 0:

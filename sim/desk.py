@@ -7,29 +7,33 @@ runtime that journals what lies between them.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lobgym.sim.actions import EXECUTION
 from lobgym.sim.bars import Bars, compile_bars, last_mid2
-from lobgym.sim.calls import call_advance, call_cancel, call_submit
+from lobgym.sim.calls import call_cancel, call_submit
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.encoder import Encoder, encode_lane, make_encoder
 from lobgym.sim.errors import ActionError, ParamsError, SessionError, TapeExhaustedError
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.market import Market
 from lobgym.sim.money import mark_value
+from lobgym.sim.pace import PACE_INTERVAL, PACES, advance_step
 from lobgym.sim.quoter import (
     INTENT_CANCEL,
     INTENT_DTYPE,
     INTENT_SUBMIT,
     QuoterValues,
     plan_lane,
+    touch_of,
 )
 from lobgym.sim.records import OK, RISK_OPEN_ORDERS
 from lobgym.sim.risk import LimitValues
 from lobgym.sim.session import Session, raise_lane_error
+from lobgym.sim.task import TASK_DTYPE, assign_tasks
 from lobgym.sim.world import World, econ_of, lane_at, local_of
 
 __all__ = ["INTENT_CANCEL", "INTENT_DTYPE", "INTENT_SUBMIT", "Desk", "StepResult"]
@@ -45,8 +49,11 @@ class Tables(NamedTuple):
     limits: LimitValues
     quoter: QuoterValues
     encoder: Encoder
+    tasks: NDArray[np.void]  # TASK_DTYPE[N]
     interval_ns: int
     end_ns: int
+    pace: int  # PACE_*
+    pace_min_ns: int
 
 
 class StepResult(NamedTuple):
@@ -85,6 +92,7 @@ class Desk:
 
     Attributes:
         session: the lanes' state; reading it is free, sending orders through it bypasses the risk check.
+        tasks: TASK_DTYPE[N], the lanes' parent orders (`lobgym.sim.task`); written by `assign`.
     """
 
     def __init__(self, spec: DeskSpec, market: Market, lanes: int = 1, log: str = "off", log_rows: int = 0) -> None:
@@ -97,14 +105,18 @@ class Desk:
         self.market = market
         self.action = spec.action
         self.session = Session(market, spec.params, lanes, log, log_rows)
+        self.tasks = np.zeros(lanes, TASK_DTYPE)
         self._tables = Tables(
             self.session.world,
             compile_bars(market.local),
             spec.risk.values,
             spec.quoter_values,
             make_encoder(spec.layout, spec.position_lots_max),
+            self.tasks,
             spec.interval_ns,
             market.end_ns,
+            PACES.index(spec.pace),
+            spec.pace_min_ns,
         )
         self._intents = np.zeros((lanes, spec.intents_max), INTENT_DTYPE)
         self._counts = np.zeros(lanes, np.int64)
@@ -134,9 +146,29 @@ class Desk:
     def reset(
         self, start_ns: ArrayLike | None = None, seed: ArrayLike = 0, mask: NDArray[np.bool_] | None = None
     ) -> None:
-        """Empty the lanes (those of `mask`, bool[N]) and put them at `start_ns`; see `Session.reset`."""
+        """Empty the lanes (those of `mask`, bool[N]) and put them at `start_ns`, without a task (`Session.reset`)."""
         self.session.reset(start_ns, seed, mask)
+        self.tasks[self._everyone if mask is None else mask] = np.zeros((), TASK_DTYPE)
         self._planned = False
+
+    def assign(
+        self, side: ArrayLike, lots: ArrayLike, end_ns: ArrayLike, mask: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Give the lanes (those of `mask`, bool[N]) a parent order from now to `end_ns`, integers or int64[N].
+
+        It is measured at the local mid of now. Once after a reset: a task is counted from an empty account.
+
+        Raises:
+            ParamsError: a desk of another kind, or what `assign_tasks` refuses; a sale on a spot market, where nothing
+            is held yet.
+        """
+        if self.spec.kind != EXECUTION:
+            raise ParamsError(f"only a desk of kind 'execution' has tasks, this one is of kind {self.spec.kind!r}")
+        chosen = self._everyone if mask is None else mask
+        if not self.spec.risk.short and (np.broadcast_to(np.asarray(side), chosen.shape)[chosen] < 0).any():
+            raise ParamsError("this desk may not be short and starts with nothing to sell: give it buy orders only")
+        mids = np.array([self.mid2(i) for i in range(self.lanes)], np.int64)
+        assign_tasks(self.tasks, chosen, side, lots, self.t_ns, end_ns, mids, self.spec.position_lots_max)
 
     # -- piecewise -------------------------------------------------------------------------------------------------
 
@@ -171,15 +203,25 @@ class Desk:
         raise_lane_error(self.session.state)
 
     def advance(self) -> NDArray[np.bool_]:
-        """Advance every lane by one interval. Returns bool[N]: where no further interval fits on the tape.
+        """Advance every lane by one step: an interval, or less where the desk's pace says so.
+
+        Returns:
+            bool[N]: where no further interval fits on the tape.
 
         Raises:
             TapeExhaustedError: a lane's next interval does not fit; CapacityError, LedgerOverflowError: see Session.
         """
         self._planned = False
-        times = self.session.state.lane["t_ns"] + self.spec.interval_ns
-        self.session.advance(times)
-        ended: NDArray[np.bool_] = times + self.spec.interval_ns > self.end_ns
+        clocks = self.session.state.lane["t_ns"]
+        if self._tables.pace == PACE_INTERVAL:
+            self.session.advance(clocks + self.spec.interval_ns)
+        else:
+            self.session.check()
+            if (clocks + self.spec.interval_ns > self.end_ns).any():
+                self._exhausted(int((clocks + self.spec.interval_ns > self.end_ns).argmax()))
+            _advance(self._tables)
+            raise_lane_error(self.session.state)
+        ended: NDArray[np.bool_] = clocks + self.spec.interval_ns > self.end_ns
         return ended
 
     # -- at once ---------------------------------------------------------------------------------------------------
@@ -208,10 +250,7 @@ class Desk:
         live = self._everyone if mask is None else mask
         verdict = _step(self._tables, checked, live, self._intents, self._counts, self._result, observations)
         if verdict < 0:
-            raise TapeExhaustedError(
-                f"lane {-verdict - 1} has no full interval of {self.spec.interval_ns} ns left before {self.end_ns}; "
-                "reset it"
-            )
+            self._exhausted(-verdict - 1)
         if verdict > 0:
             raise_lane_error(self.session.state)
         return observations, self._result
@@ -230,6 +269,11 @@ class Desk:
         """Twice the last two-sided local mid, in ticks."""
         tables = self._tables
         return int(last_mid2(self.market.local_view[0], tables.bars, self.session.state.lane["local_cursor"][lane]))
+
+    def _exhausted(self, lane: int) -> NoReturn:
+        raise TapeExhaustedError(
+            f"lane {lane} has no full interval of {self.spec.interval_ns} ns left before {self.end_ns}; reset it"
+        )
 
     def _codes(self, codes: ArrayLike) -> NDArray[np.int32]:
         array = np.asarray(codes)
@@ -280,16 +324,27 @@ def _view_equity(tables: Tables, i: int) -> int:
 def _observe(tables: Tables, out: NDArray[np.float32]) -> None:
     w = tables.world
     for i in range(w["lanes"]):
-        encode_lane(local_of(w), tables.bars, tables.encoder, econ_of(w), w, i, out[i])
+        encode_lane(local_of(w), tables.bars, tables.encoder, econ_of(w), w, i, tables.tasks[i], out[i])
+
+
+@njit_lean
+def _plan_one(tables: Tables, i: int, codes: NDArray[np.int32], intents: NDArray[np.void]) -> int:
+    w = tables.world
+    touch = touch_of(local_of(w), w, i)
+    return plan_lane(touch, econ_of(w), tables.limits, tables.quoter, w, i, tables.tasks[i], codes, intents)
+
+
+@njit_lean
+def _advance(tables: Tables) -> None:
+    for i in range(tables.world["lanes"]):
+        advance_step(tables.world, i, tables.pace, tables.pace_min_ns, tables.interval_ns)
 
 
 @njit_lean
 def _plan(tables: Tables, codes: NDArray[np.int32], intents: NDArray[np.void], counts: NDArray[np.int64]) -> None:
     w = tables.world
     for i in range(w["lanes"]):
-        counts[i] = plan_lane(
-            local_of(w), econ_of(w), tables.limits, tables.quoter, w, i, codes[i], intents[i]
-        )  # fmt: skip
+        counts[i] = _plan_one(tables, i, codes[i], intents[i])
 
 
 @njit_lean
@@ -338,11 +393,9 @@ def _step(
         refused = 0
         counts[i] = 0
         if mask[i]:
-            counts[i] = plan_lane(
-                local_of(w), econ_of(w), tables.limits, tables.quoter, w, i, codes[i], intents[i]
-            )  # fmt: skip
+            counts[i] = _plan_one(tables, i, codes[i], intents[i])
             refused = _commit_lane(w, i, intents[i], counts[i])
-            call_advance(w, i, lane["t_ns"] + tables.interval_ns)
+            advance_step(w, i, tables.pace, tables.pace_min_ns, tables.interval_ns)
         after = _equity(tables, i)
         out.equity_before[i] = before
         out.equity[i] = after
@@ -361,5 +414,7 @@ def _step(
         if lane["error"] != 0:
             failed += 1
         if observations.shape[0] > 0:
-            encode_lane(local_of(w), tables.bars, tables.encoder, econ_of(w), w, i, observations[i])
+            encode_lane(
+                local_of(w), tables.bars, tables.encoder, econ_of(w), w, i, tables.tasks[i], observations[i]
+            )  # fmt: skip
     return failed

@@ -13,22 +13,28 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from lobgym.sim.actions import GRID, GRID_BINS, TARGET, ActionSpec
+from lobgym.sim.actions import EXECUTION, GRID_BINS, KINDS, OFFSETS, TARGET, ActionSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
 from lobgym.sim.money import MONEY_MAX, mark_value
 from lobgym.sim.observation import GRID_COLUMNS, TARGET_COLUMNS, ObservationLayout
+from lobgym.sim.pace import PACES
 from lobgym.sim.params import SimParams, default_params
 from lobgym.sim.quoter import SUBMITS_MAX, QuoterValues
 from lobgym.sim.risk import RiskLimits
 from lobgym.sim.view import best_ask, best_bid, cursor_at
 
-__all__ = ["SPACING_MULTIPLES", "DeskSpec", "price_unit_ticks"]
+__all__ = ["OFFSET_MULTIPLES", "SPACING_MULTIPLES", "DeskSpec", "price_unit_ticks"]
 
 SPACING_MULTIPLES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
+OFFSET_MULTIPLES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+_BEHIND_MULTIPLES: Final = (5, 1)
+_LEAN_MULTIPLE: Final = 5  # half a basis point a code, at the position limit
 _INTERVAL_NS_MAX: Final = 3_600_000_000_000
 _LOTS_MAX: Final = 1 << 40
 _TICKS_MAX: Final = 1 << 40
+_LEAN_TICKS_MAX: Final = 1 << 18  # times a position and a code it stays within 64 bits
+_PACE_MIN_NS: Final = 1_000_000
 
 # Defaults of `for_market`, in units that fit any instrument.
 _ORDER_NOTIONAL: Final = 1_000  # quote units of one order
@@ -48,13 +54,19 @@ class DeskSpec:
     """A desk: cadence, sizes, distances, what is observed, what is permitted, the venue.
 
     Attributes:
-        kind: "grid" or "target".
-        interval_ns: time between two decisions, nanoseconds.
+        kind: "grid", "target", "maker" or "execution".
+        interval_ns: time between two decisions, nanoseconds; with another pace than "interval" the longest.
         position_lots_max: the position that the policy's scale ends at, in lots; at most the risk limit.
-        order_lots: one order's quantity at size code 0, in lots (grid).
+        order_lots: one order's quantity at size code 0, in lots (grid, maker).
         spacing_ticks: distance of levels by spacing code, 15 of them, in ticks (grid).
         targets: target positions as fractions of position_lots_max in [-1, 1] (target).
-        sweep_ticks: how far beyond the opposite best an IOC may walk, in ticks (target).
+        sweep_ticks: how far beyond the opposite best an IOC may walk, in ticks (target, execution).
+        offset_ticks: distance of a quote from the centre by offset code, 14 of them, in ticks (maker).
+        lean_ticks: what one skew code moves the centre by at the position limit, in ticks (maker).
+        behind_ticks: how far behind its own best an order waits at aggressiveness 0 and 1, in ticks (execution).
+        pace: what ends a step: "interval", "fill" or "book" (`lobgym.sim.pace`); an execution desk, whose slices are
+            for an interval, has the first.
+        pace_min_ns: the shortest step of another pace, nanoseconds.
         layout: observation columns.
         risk: hard limits.
         params: the simulated venue.
@@ -70,21 +82,34 @@ class DeskSpec:
     spacing_ticks: tuple[int, ...]
     targets: tuple[float, ...]
     sweep_ticks: int
+    offset_ticks: tuple[int, ...]
+    lean_ticks: int
+    behind_ticks: tuple[int, ...]
+    pace: str
+    pace_min_ns: int
     layout: ObservationLayout
     risk: RiskLimits
     params: SimParams
 
     def __post_init__(self) -> None:
-        if self.kind not in (GRID, TARGET):
-            raise ParamsError(f"desk kind must be 'grid' or 'target', got {self.kind!r}")
+        if self.kind not in KINDS[:2]:  # makers and executions have no quoter yet
+            raise ParamsError(f"desk kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
         _within("interval_ns", self.interval_ns, 1, _INTERVAL_NS_MAX)
         _within("position_lots_max", self.position_lots_max, 1, _LOTS_MAX)
         _within("order_lots", self.order_lots, 1, _LOTS_MAX)
         _within("sweep_ticks", self.sweep_ticks, 0, _TICKS_MAX)
-        if len(self.spacing_ticks) != GRID_BINS[0]:
-            raise ParamsError(f"spacing_ticks needs {GRID_BINS[0]} entries, got {len(self.spacing_ticks)}")
-        for ticks in self.spacing_ticks:
-            _within("spacing_ticks", ticks, 1, _TICKS_MAX)
+        _within("lean_ticks", self.lean_ticks, 0, _LEAN_TICKS_MAX)
+        for name, entries, low in (
+            ("spacing_ticks", GRID_BINS[0], 1),
+            ("offset_ticks", OFFSETS, 0),
+            ("behind_ticks", len(_BEHIND_MULTIPLES), 0),
+        ):
+            table = getattr(self, name)
+            if not isinstance(table, tuple) or len(table) != entries:
+                raise ParamsError(f"{name} must be a tuple of {entries} entries, got {table!r}")
+            for ticks in table:
+                _within(name, ticks, low, _TICKS_MAX)
+        self._check_pace()
         if not all(isinstance(x, float) and -1.0 <= x <= 1.0 for x in self.targets):
             raise ParamsError(f"targets must be floats from -1 to 1, got {self.targets}")
         if not self.risk.short and min(self.targets, default=0.0) < 0.0:
@@ -100,10 +125,26 @@ class DeskSpec:
             )
         _ = self.action  # its own rules hold for the targets
 
+    def _check_pace(self) -> None:
+        if self.pace not in PACES:
+            raise ParamsError(f"pace must be one of {', '.join(PACES)}, got {self.pace!r}")
+        _within("pace_min_ns", self.pace_min_ns, 1, _INTERVAL_NS_MAX)
+        if self.pace == PACES[0]:
+            return
+        if self.pace_min_ns > self.interval_ns:
+            raise ParamsError(
+                f"pace_min_ns {self.pace_min_ns} exceeds interval_ns {self.interval_ns}: the shortest step must not be "
+                "longer than the longest"
+            )
+        if self.kind == EXECUTION:
+            raise ParamsError(
+                f"an execution desk works slices of an interval: its pace must be 'interval', got {self.pace!r}"
+            )
+
     @property
     def action(self) -> ActionSpec:
         """What the policy may say."""
-        return ActionSpec.grid() if self.kind == GRID else ActionSpec.target(len(self.targets))
+        return ActionSpec.of(self.kind, len(self.targets))
 
     @property
     def target_lots(self) -> tuple[int, ...]:
@@ -119,13 +160,17 @@ class DeskSpec:
     def quoter_values(self) -> QuoterValues:
         """The spec as the quoter's kernels take it."""
         return QuoterValues(
-            int(self.kind == GRID),
+            KINDS.index(self.kind),
             self.position_lots_max,
             self.order_lots,
             self.sweep_ticks,
             np.array(self.spacing_ticks, np.int64),
             np.array(self.target_lots, np.int64),
             self.position_lots_max if self.risk.short else 0,
+            np.array(self.offset_ticks, np.int64),
+            self.lean_ticks,
+            np.array(self.behind_ticks, np.int64),
+            self.interval_ns,
         )
 
     @property
@@ -143,6 +188,8 @@ class DeskSpec:
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return plain | {
             "spacing_ticks": list(self.spacing_ticks),
+            "offset_ticks": list(self.offset_ticks),
+            "behind_ticks": list(self.behind_ticks),
             "targets": list(self.targets),
             "layout": self.layout.to_json(),
             "risk": self.risk.to_json(),
@@ -164,6 +211,8 @@ class DeskSpec:
             **data
             | {
                 "spacing_ticks": tuple(data["spacing_ticks"]),
+                "offset_ticks": tuple(data["offset_ticks"]),
+                "behind_ticks": tuple(data["behind_ticks"]),
                 "targets": tuple(float(x) for x in data["targets"]),
                 "layout": ObservationLayout.from_json(data["layout"]),
                 "risk": RiskLimits.from_json(data["risk"]),
@@ -198,7 +247,12 @@ class DeskSpec:
             "spacing_ticks": tuple(unit * multiple for multiple in SPACING_MULTIPLES),
             "targets": (-1.0, -0.5, 0.0, 0.5, 1.0) if short else (0.0, 0.25, 0.5, 0.75, 1.0),
             "sweep_ticks": _SWEEP_UNITS * unit,
-            "layout": ObservationLayout(GRID_COLUMNS if kind == GRID else TARGET_COLUMNS),
+            "offset_ticks": tuple(unit * multiple for multiple in OFFSET_MULTIPLES),
+            "lean_ticks": min(_LEAN_MULTIPLE * unit, _LEAN_TICKS_MAX),
+            "behind_ticks": tuple(unit * multiple for multiple in _BEHIND_MULTIPLES),
+            "pace": PACES[0],
+            "pace_min_ns": _PACE_MIN_NS,
+            "layout": ObservationLayout(TARGET_COLUMNS if kind == TARGET else GRID_COLUMNS),
             "params": params,
             "risk": RiskLimits(
                 position_lots_max=position,

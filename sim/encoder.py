@@ -18,6 +18,7 @@ from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.observation import COLUMN_NUMBERS, COLUMNS, ObservationLayout
 from lobgym.sim.own import own_view
 from lobgym.sim.records import BUY, SELL
+from lobgym.sim.task import Task
 from lobgym.sim.view import BookView, best_ask, best_ask_qty, best_bid, best_bid_qty, bought_lots, row_ns, sold_lots
 from lobgym.sim.world import World, lane_at
 
@@ -225,9 +226,13 @@ def _own_columns(local: BookView, bars: Bars, encoder: Encoder, econ: Economics,
 
 @njit_lean
 def encode_lane(
-    local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, out: NDArray[np.float32]
-) -> None:
-    """Write lane `i`'s observation into `out` [D]: the local book and the lane's own view, at its own time."""
+    local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, task: Task,
+    out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Write lane `i`'s observation into `out` [D]: the local book and the lane's own view, at its own time.
+
+    `task` is the lane's record of TASK_DTYPE; no column reads it yet.
+    """
     values = encoder.values
     values[:] = 0.0
     cursor = lane_at(w, i)["local_cursor"]

@@ -14,7 +14,7 @@ from lobgym.sim.actions import PAUSED
 from lobgym.sim.desk import INTENT_CANCEL, INTENT_SUBMIT, Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
-from lobgym.sim.quoter import grid_ladders
+from lobgym.sim.quoter import KIND_GRID, QuoterValues, grid_ladders
 from lobgym.sim.records import BUY, GTX, IOC, LIVE, OK, SELL, SENT
 from lobgym.sim.tape import open_tape
 
@@ -30,6 +30,11 @@ def grid_desk(market: Market, **overrides: object) -> Desk:
     desk = Desk(DeskSpec.for_market(market, "grid", interval_ns=100_000_000, **overrides), market, LANES)
     desk.reset(market.start_ns + np.arange(LANES) * 20_000_000_000)
     return desk
+
+
+def grid_values(spacing_ticks: np.ndarray, order_lots: int = 1) -> QuoterValues:
+    none = np.zeros(1, np.int64)
+    return QuoterValues(KIND_GRID, 100, order_lots, 0, spacing_ticks, none, 100, none, 0, none, 1)
 
 
 def random_codes(desk: Desk, steps: int, seed: int = 0) -> np.ndarray:
@@ -119,10 +124,9 @@ def test_a_pause_withdraws_everything_once(market: Market):
 def test_ladders_equal_the_written_geometry(bid: int, spread: int, codes: tuple[int, int, int, int], unit: int):
     """Fractions instead of quarter ticks: lattice, skew, outward rounding, and the touch."""
     from lobgym.sim.desk_spec import SPACING_MULTIPLES
-    from lobgym.sim.quoter import QuoterValues
 
     table = np.array([unit * m for m in SPACING_MULTIPLES], np.int64)
-    values = QuoterValues(1, 100, 3, 0, table, np.zeros(1, np.int64), 100)
+    values = grid_values(table, order_lots=3)
     ask = bid + spread
     found = grid_ladders(values, np.array([*codes, 0], np.int32), bid, ask)
     spacing = int(table[codes[0]])
@@ -138,9 +142,7 @@ def test_ladders_equal_the_written_geometry(bid: int, spread: int, codes: tuple[
 
 
 def test_positive_skew_moves_quotes_up():
-    from lobgym.sim.quoter import QuoterValues
-
-    values = QuoterValues(1, 100, 1, 0, np.full(16, 8, np.int64), np.zeros(1, np.int64), 100)
+    values = grid_values(np.full(16, 8, np.int64))
     ladders = [grid_ladders(values, np.array([0, 0, skew, 0, 0], np.int32), 10_000, 10_002) for skew in range(9)]
     assert [one.first_ask - ladders[4].first_ask for one in ladders[4:]] == [0, 2, 4, 6, 8]
     assert [one.first_bid - ladders[4].first_bid for one in ladders[:5]] == [-8, -6, -4, -2, 0]
