@@ -125,6 +125,7 @@ class EnvCore:
         self.returns = np.zeros(lanes, np.float64)
         self.max_abs_position = np.zeros(lanes, np.int64)
         self.sums = {name: np.zeros(lanes, np.int64) for name in _SUMS}
+        self.watcher: Any = None  # a `lobgym.envs.rendering.Renderer`, told of every reset and step
 
     @property
     def lanes(self) -> int:
@@ -165,6 +166,8 @@ class EnvCore:
         self.running[mask] = True
         for array in (self.steps, self.returns, self.max_abs_position, *self.sums.values()):
             array[mask] = 0
+        if self.watcher is not None:
+            self.watcher.began(mask)
         return starts
 
     def next_episode(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -195,6 +198,8 @@ class EnvCore:
         for name, field in _SUMS.items():
             self.sums[name] += getattr(result, field)
         self.running = self.running & ~(terminated | truncated)
+        if self.watcher is not None:
+            self.watcher.stepped(actions, live)
         return Transition(observations, rewards, terminated, truncated, result)
 
     def summary(self) -> dict[str, NDArray[Any]]:

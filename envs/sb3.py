@@ -138,8 +138,8 @@ class Sb3VecEnv(VecEnv):
         return [wrapper_class is Monitor] * len(self._lanes(indices))
 
     def get_images(self) -> Sequence[Any]:
-        """No pictures."""
-        return [None] * self.num_envs
+        """A picture of each lane, uint8[540, 960, 3], in render mode "rgb_array"."""
+        return list(self.venv.render() or ()) if self.render_mode == "rgb_array" else [None] * self.num_envs
 
     def _lanes(self, indices: VecEnvIndices) -> list[int]:
         return list(self._get_indices(indices))

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from lobgym.envs.core import EnvCore
 from lobgym.envs.markets import TapeLike
+from lobgym.envs.rendering import RENDER_FPS, RENDER_MODES, Renderer, check_render_mode
 from lobgym.envs.rewards import RewardTerms
-from lobgym.envs.vector import RENDER_FPS, _check_render_mode, action_space_of, observation_space_of, step_values
+from lobgym.envs.vector import action_space_of, observation_space_of, step_values
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout
@@ -27,7 +28,10 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
     market is shared, or made again where it is not there.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": RENDER_FPS}  # type: ignore[misc]
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": list(RENDER_MODES),
+        "render_fps": RENDER_FPS,
+    }
 
     def __init__(
         self,
@@ -46,11 +50,12 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
         render_mode: str | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        _check_render_mode(render_mode)
+        check_render_mode(render_mode, RENDER_MODES)
         self.core = EnvCore(
             kind, tape, 1, params, spec, observation, reward, horizon, split, test_fraction, embargo_ns, start, capital
         )
         self.render_mode = render_mode
+        self._renderer = Renderer.watching(self.core, render_mode)
         self.observation_space = observation_space_of(self.core.spec.layout)
         self.action_space = action_space_of(self.core.spec.action)
         self._mask = np.ones(1, np.bool_)
@@ -83,15 +88,20 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
             info["summary"] = {key: values[0].item() for key, values in self.core.summary().items()}
         return step.observations[0], float(step.rewards[0]), terminated, truncated, info
 
-    def render(self) -> str | None:
-        """One line about the lane, or None without a render mode."""
-        return self.core.line(0) if self.render_mode == "ansi" else None
+    def render(self) -> Any:
+        """A picture, a text, or None; see `lobgym.envs.rendering.Renderer`."""
+        return None if self._renderer is None else self._renderer.render()
+
+    def close(self) -> None:
+        """Close the window of mode "human"."""
+        if self._renderer is not None:
+            self._renderer.close()
 
     def __getstate__(self) -> dict[str, Any]:
         arguments = dict(self._arguments)
         if isinstance(arguments["tape"], Market):
             arguments["tape"] = arguments["tape"].tape
-        skip = {"core", "_arguments"}
+        skip = {"core", "_arguments", "_renderer"}
         rest = {name: value for name, value in self.__dict__.items() if name not in skip}
         return {"arguments": arguments, "core": self.core.state(), "rest": rest}
 
@@ -99,3 +109,5 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
         self.__init__(**state["arguments"])  # type: ignore[misc]
         self.core.restore(state["core"])
         self.__dict__.update(state["rest"])
+        if self._renderer is not None:
+            self._renderer.began()

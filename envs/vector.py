@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lobgym.envs.core import EnvCore, Transition
 from lobgym.envs.markets import TapeLike
+from lobgym.envs.rendering import RENDER_FPS, VECTOR_RENDER_MODES, Renderer, check_render_mode
 from lobgym.envs.rewards import RewardTerms
 from lobgym.sim.actions import ActionSpec
 from lobgym.sim.desk_spec import DeskSpec
@@ -19,9 +20,7 @@ from lobgym.sim.errors import ParamsError
 from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.params import SimParams
 
-__all__ = ["RENDER_FPS", "LobVectorEnv", "action_space_of", "observation_space_of", "step_values"]
-
-RENDER_FPS: Final = 10
+__all__ = ["LobVectorEnv", "action_space_of", "observation_space_of", "step_values"]
 
 
 def observation_space_of(layout: ObservationLayout) -> spaces.Space[NDArray[np.float32]]:
@@ -72,7 +71,7 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         capital: an episode terminates when equity has fallen by this amount of quote units (inverse: base units); None
             takes the value of the position limit at the tape's first price.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED (then reset lanes with `options={"reset_mask": mask}`).
-        render_mode: None or "ansi" (one line a lane).
+        render_mode: None, "rgb_array" (a picture a lane) or "ansi" (one line a lane).
 
     A step's infos hold the integer arrays of `step_values`; where an episode ended also "summary", its exact sums.
     After a reset they hold "start_ns", "episode_id" and "lane_seed". Without a seed, a lane's next reset starts the
@@ -100,16 +99,17 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ) -> None:
-        _check_render_mode(render_mode)
+        check_render_mode(render_mode, VECTOR_RENDER_MODES)
         self.core = EnvCore(
             kind, tape, num_envs, params, spec, observation, reward, horizon, split, test_fraction, embargo_ns, start,
             capital,
         )  # fmt: skip
         self.num_envs = num_envs
         self.render_mode = render_mode
+        self._renderer = Renderer.watching(self.core, render_mode)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {
-            "render_modes": ["ansi"],
+            "render_modes": list(VECTOR_RENDER_MODES),
             "render_fps": RENDER_FPS,
             "autoreset_mode": self.autoreset_mode,
         }
@@ -185,11 +185,9 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         infos.update(self._reset_infos(self.core.next_episode(done), done))
         return self.core.desk.observe(), step.rewards, step.terminated, step.truncated, infos
 
-    def render(self) -> tuple[str, ...] | None:
-        """One line a lane, or None without a render mode."""
-        if self.render_mode is None:
-            return None
-        return tuple(self.core.line(i) for i in range(self.num_envs))
+    def render(self) -> tuple[Any, ...] | None:
+        """A picture or a line for each lane, or None without a render mode."""
+        return None if self._renderer is None else self._renderer.render_all()
 
     def _step_infos(self, step: Transition, mask: NDArray[np.bool_]) -> dict[str, Any]:
         infos: dict[str, Any] = {}
@@ -216,8 +214,3 @@ def _put(infos: dict[str, Any], key: str, values: Any, mask: NDArray[np.bool_]) 
     """Gymnasium's convention: a key's values for all lanes, and under `_key` the lanes for which they are meant."""
     infos[key] = values
     infos[f"_{key}"] = mask.copy()
-
-
-def _check_render_mode(render_mode: str | None) -> None:
-    if render_mode not in (None, "ansi"):
-        raise ParamsError(f"render_mode must be None or 'ansi', got {render_mode!r}")

@@ -27,7 +27,7 @@ from lobgym.sim.world import ENTRIES, WORLD_DTYPE
 if TYPE_CHECKING:
     from lobgym.sim.market import Market
 
-__all__ = ["Lanes", "bind_lanes", "lane_defaults", "make_world", "new_lanes"]
+__all__ = ["Lanes", "bind_lanes", "bind_log", "lane_defaults", "make_world", "new_lanes"]
 
 
 class Lanes(NamedTuple):
@@ -152,6 +152,16 @@ def bind_lanes(
     for name, address in entry_addresses(PROFILES[params.profile] != 0, entries).items():
         world[f"fn_{name}"] = address
     return world, (lanes, defaults, entry, response, fee_tiers, margin_tiers)
+
+
+def bind_log(world: NDArray[Any], lanes: Lanes, log_level: int, log_rows: int) -> Lanes:
+    """Give a world (WORLD_DTYPE[1]) an empty event log; returns the lanes with it, which must live as long as it."""
+    changed = lanes._replace(log=np.zeros(log_rows, LOG_DTYPE))
+    for name, value in {
+        "log": address_of(changed.log), "log_level": log_level, "log_rows": log_rows, "log_count": 0
+    }.items():  # fmt: skip
+        world[name] = value
+    return changed
 
 
 def _fee_table(instrument: Instrument, params: SimParams) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ from lobgym.sim.errors import (
 from lobgym.sim.kernel import reset_lanes
 from lobgym.sim.ladder import ladder
 from lobgym.sim.lane_errors import lane_error, raise_lane_error
-from lobgym.sim.lanes import Lanes, lane_defaults, make_world, new_lanes
+from lobgym.sim.lanes import Lanes, bind_log, lane_defaults, make_world, new_lanes
 from lobgym.sim.market import Market
 from lobgym.sim.mids import last_quoted_mid2
 from lobgym.sim.money import fits
@@ -136,6 +136,17 @@ class Session:
         self._everyone = np.ones(lanes, np.bool_)
         self._seeds = np.arange(lanes, dtype=np.uint64)
         self.reset()
+
+    def keep_log(self, log: str, log_rows: int) -> None:
+        """Keep an event log from now on, as if the session had been made with it; what an older one held is lost.
+
+        Raises ParamsError for another level, or no rows.
+        """
+        log_rows = whole("log_rows", log_rows, 1, _LOG_ROWS_MAX, ParamsError)
+        if log not in ("fills", "full"):
+            raise ParamsError(f"log must be fills or full, got {log!r}")
+        self.log, self.state = log, bind_log(self._world, self.state, LOG_LEVELS[log], log_rows)
+        self._world.kept = (self.state, *self._world.kept)
 
     @property
     def world(self) -> World:

@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_said_with_a_remedy():
         LobEnv("grid", tape=TAPE, horizon=10_000)
     bad: list[dict[str, Any]] = [
         {"horizon": 0}, {"split": "valid"}, {"test_fraction": 1.5}, {"embargo_ns": -1}, {"start": "first"},
-        {"capital": 0.0}, {"render_mode": "human"}, {"spec": {"surprise": 1}}, {"kind": "other"},
+        {"capital": 0.0}, {"render_mode": "loud"}, {"spec": {"surprise": 1}}, {"kind": "other"},
         {"capital": "much"}, {"capital": float("nan")}, {"capital": float("inf")}, {"params": {"entry_ns": 1}},
         {"reward": "pnl"}, {"test_fraction": "half"}, {"embargo_ns": 1.5}, {"start": 1.5}, {"horizon": 1.5},
     ]  # fmt: skip
