@@ -49,6 +49,7 @@ EXEMPT = {
     ("sim/jit.py", "numba.njit"),
     ("experiments/bench/step.py", "numba.njit"),
     ("tests/envs/test_contract.py", "pickle"),
+    ("tests/envs/test_router.py", "pickle"),
     ("tests/sim/test_session_face.py", "pickle"),
     ("tests/oracle/driver.py", "numba.njit"),
     ("tests/oracle/replay_peer.py", "numba.njit"),
