@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lobgym
-from lobgym.experiments.cli import logs, market, service, tapes
+from lobgym.experiments.cli import logs, market, offline, service, tapes
 from lobgym.experiments.cli.console import fail, tell_generation
 from lobgym.experiments.cli.research import add_to as add_research
 from lobgym.sim.errors import LobgymError
@@ -24,6 +24,8 @@ _EXTRA_OF = {
     "optuna": "train",
     "onnx": "runtime",
     "onnxruntime": "runtime",
+    "minari": "offline",
+    "h5py": "offline",
 }
 
 INTERRUPTED = 130
@@ -45,6 +47,7 @@ app.add_typer(logs.app, name="log")
 app.add_typer(market.app, name="market")
 add_research(app)
 service.add_to(app)
+offline.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:
