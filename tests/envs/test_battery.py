@@ -1,0 +1,69 @@
+"""Goal: every registered environment keeps every promise of `lobgym.envs.testing`, over 10,000 steps where it compares.
+
+Method: the ids are read from Gymnasium's registry, so that a new one is examined without a line here; what it needs to
+have short episodes goes into ARGUMENTS. The hashes of all of them are made in one other process, since starting one is
+what costs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import pytest
+
+import lobgym.envs
+from lobgym.envs.testing import CHECKS, Subject, check_environment, digest_of, digests_elsewhere
+from lobgym.envs.testing.vectors import VECTOR_FACTOR
+from lobgym.sim.errors import LobgymError
+
+IDS = sorted(name for name in gymnasium.registry if name.startswith("lobgym/"))
+TAPE = "synth?seed=4&minutes=3"
+ON_A_TAPE: dict[str, Any] = {"tape": TAPE, "horizon": 37}
+ARGUMENTS: dict[str, dict[str, Any]] = {}
+OFF_TAPE: set[str] = set()
+# What making an environment refuses, with a word of the remedy that the message names.
+MISTAKES = (
+    ({"tape": "sinth"}, "expected 'synth:calm"),
+    ({"horizon": 100_000}, "shorter horizon"),
+    ({"horizon": 0}, "at least 1"),
+    ({"split": "valid"}, "train, test"),
+    ({"observation": ["sprad"]}, "spread"),
+    ({"surprise": 1}, "surprise"),
+)
+SPAWNING = "two_processes"
+LATER = {"misuse"}  # Box actions out of bounds are still clipped
+
+
+def subject(env_id: str) -> Subject:
+    off = env_id in OFF_TAPE
+    return Subject(
+        f"lobgym.envs:{env_id}",
+        ARGUMENTS.get(env_id, {} if off else ON_A_TAPE),
+        lanes=2,
+        mistakes=() if off else MISTAKES,
+        refusals=(LobgymError, TypeError),
+    )
+
+
+@pytest.mark.parametrize("check", [name for name in CHECKS if name not in {SPAWNING, *LATER}])
+@pytest.mark.parametrize("env_id", IDS)
+def test_contract(env_id: str, check: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")  # a window that nobody sees
+    (finding,) = check_environment(subject(env_id), [check])
+    if finding.outcome == "skipped":
+        assert env_id in OFF_TAPE, finding.message
+        assert check in ("causality", "vector", "sums")
+
+
+def test_another_process_gives_the_same_hashes():
+    subjects = [subject(env_id) for env_id in IDS]
+    assert [digest_of(one) for one in subjects] == digests_elsewhere(subjects)
+
+
+def test_the_comparison_with_scalar_environments_takes_10_000_steps():
+    assert Subject("").steps * VECTOR_FACTOR >= 10_000
+
+
+def test_every_id_of_the_package_is_examined():
+    assert {*lobgym.envs.ENV_KINDS} <= set(IDS)
