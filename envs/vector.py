@@ -20,7 +20,7 @@ from lobgym.sim.errors import ParamsError
 from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.params import SimParams
 
-__all__ = ["LobVectorEnv", "action_space_of", "observation_space_of", "step_values"]
+__all__ = ["RENDER_FPS", "LobVectorEnv", "action_space_of", "observation_space_of", "step_values"]
 
 
 def observation_space_of(layout: ObservationLayout) -> spaces.Space[NDArray[np.float32]]:
