@@ -1,6 +1,6 @@
 """Environments: Gymnasium, vector and Stable-Baselines3 faces of one desk.
 
-Importing this package registers `lobgym/Grid-v0` and `lobgym/TargetPosition-v0`:
+Importing this package registers the ids of `ENV_KINDS`:
 
     gymnasium.make("lobgym.envs:lobgym/Grid-v0")
     gymnasium.make_vec("lobgym.envs:lobgym/Grid-v0", num_envs=64)
@@ -19,7 +19,12 @@ from lobgym.envs.vector import LobVectorEnv
 
 __all__ = ["ENV_KINDS", "EnvError", "HorizonError", "LobEnv", "LobVectorEnv", "ResetNeededError", "RewardTerms"]
 
-ENV_KINDS: Final = {"lobgym/Grid-v0": "grid", "lobgym/TargetPosition-v0": "target"}
+ENV_KINDS: Final = {
+    "lobgym/Grid-v0": "grid",
+    "lobgym/TargetPosition-v0": "target",
+    "lobgym/MarketMaking-v0": "maker",
+    "lobgym/Execution-v0": "execution",
+}
 
 for _id, _kind in ENV_KINDS.items():
     if _id not in gymnasium.registry:

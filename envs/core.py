@@ -1,8 +1,10 @@
 """`EnvCore`: episodes of a desk on N lanes. The scalar, the vector and the SB3 environment are faces of it.
 
 An episode starts at a time that is a function of (lane seed, episode number) alone and ends after `horizon` steps, at
-the end of the tape (both truncations), or when the lane's equity has fallen to -capital (a termination). What is held
-at the end is marked at the mid and left: nothing is sold, no fee is paid for it.
+the end of the tape (both truncations), when the lane's equity has fallen to -capital, or when its parent order is
+filled (both terminations). What is held at the end is marked at the mid and left: nothing is sold, no fee is paid.
+
+An execution desk's parent order has the position limit's lots and the whole horizon; its side is drawn as the start is.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from lobgym.envs.errors import ResetNeededError
 from lobgym.envs.markets import TapeLike, market_for
 from lobgym.envs.rewards import RewardTerms
 from lobgym.envs.spans import EpisodeStarts
+from lobgym.sim.actions import EXECUTION
 from lobgym.sim.desk import Desk, StepResult
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
@@ -26,11 +29,14 @@ from lobgym.sim.mids import quoted_mid2
 from lobgym.sim.money import mark_value
 from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.params import SimParams
+from lobgym.sim.records import BUY, SELL
+from lobgym.sim.rng import below
 from lobgym.sim.view import cursor_at
 
 __all__ = ["EnvCore", "Transition", "resolve_spec"]
 
 _HORIZON_MAX: Final = 1 << 40
+_SIDE_STREAM: Final = 2  # of the random numbers that choose a parent order's side
 
 # What an episode sums up, and where each step's share of it comes from in StepResult.
 _SUMS: Final = {
@@ -111,7 +117,7 @@ class EnvCore:
         self.desk = Desk(self.spec, self.market, lanes)
         self.reward = reward or RewardTerms()
         self.horizon = horizon
-        length_ns = horizon * self.spec.interval_ns
+        self._length_ns = length_ns = horizon * self.spec.interval_ns
         self.starts = EpisodeStarts.of(
             self.market.start_ns, self.market.end_ns, length_ns, split, test_fraction, embargo_ns, start
         )
@@ -163,6 +169,8 @@ class EnvCore:
         assert self.seeds is not None
         starts = self.starts.draw(self.seeds, self.episode)
         self.desk.reset(starts, self.seeds, mask)
+        if self.spec.kind == EXECUTION:
+            self.desk.assign(self._sides(), self.spec.position_lots_max, starts + self._length_ns, mask)
         self.running[mask] = True
         for array in (self.steps, self.returns, self.max_abs_position, *self.sums.values()):
             array[mask] = 0
@@ -187,6 +195,8 @@ class EnvCore:
         observations, result = self.desk.step(self.desk.action.decode(actions), live)
         rewards = self.reward.compute(result.pnl, result.position, self.unit, self.spec.position_lots_max)
         terminated = result.equity <= -self.capital_units
+        if self.spec.kind == EXECUTION:
+            terminated |= self.desk.tasks["side"] * result.position >= self.desk.tasks["lots"]
         self.steps += live
         truncated = ((self.steps >= self.horizon) | result.ended) & ~terminated
         if mask is not None:
@@ -201,6 +211,15 @@ class EnvCore:
         if self.watcher is not None:
             self.watcher.stepped(actions, live)
         return Transition(observations, rewards, terminated, truncated, result)
+
+    def _sides(self) -> NDArray[np.int64]:
+        """int64[N]: the side of each lane's parent order; a desk that may not be short only buys."""
+        assert self.seeds is not None
+        if not self.spec.risk.short:
+            return np.full(self.lanes, BUY, np.int64)
+        keys = zip(self.seeds.tolist(), self.episode.tolist(), strict=True)
+        drawn = [below(seed, _SIDE_STREAM, episode, 2) for seed, episode in keys]
+        return np.where(np.array(drawn) == 0, BUY, SELL).astype(np.int64)
 
     def summary(self) -> dict[str, NDArray[Any]]:
         """Sums over every lane's current episode: exact integers, and the return and the length."""
@@ -230,13 +249,15 @@ class EnvCore:
 
     def state(self) -> dict[str, Any]:
         """Everything that changes, for pickling."""
-        return {name: getattr(self, name) for name in self._STATE} | {"session": self.desk.session.snapshot()}
+        made = {"session": self.desk.session.snapshot(), "tasks": self.desk.tasks.copy()}
+        return {name: getattr(self, name) for name in self._STATE} | made
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`, on a core made with the same arguments."""
         for name in self._STATE:
             setattr(self, name, state[name])
         self.desk.session.restore(state["session"])
+        self.desk.tasks[:] = state["tasks"]
 
     def _capital(self, capital: float | None) -> int:
         if capital is None:

@@ -30,7 +30,7 @@ def observation_space_of(layout: ObservationLayout) -> spaces.Space[NDArray[np.f
 
 
 def action_space_of(action: ActionSpec) -> spaces.Box | spaces.Discrete:
-    """Box [-1, 1]^A float32 for a grid, Discrete for targets."""
+    """Discrete for targets, Box [-1, 1]^A float32 for every other kind."""
     if action.continuous:
         return spaces.Box(-1.0, 1.0, (action.size,), np.float32)
     return spaces.Discrete(action.bins[0])
@@ -56,7 +56,7 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
     """N independent episodes on one tape; lane i seeded with s equals `LobEnv` seeded with s + i, bit for bit.
 
     Args:
-        kind: "grid" or "target".
+        kind: "grid", "target", "maker" or "execution".
         tape: a name ("synth:calm", "synth:halt?seed=3"), a path, a `Tape` or a compiled `Market`.
         num_envs: lanes.
         params: the venue; None takes the spec's.

@@ -167,7 +167,9 @@ class Desk:
         chosen = self._everyone if mask is None else mask
         if not self.spec.risk.short and (np.broadcast_to(np.asarray(side), chosen.shape)[chosen] < 0).any():
             raise ParamsError("this desk may not be short and starts with nothing to sell: give it buy orders only")
-        mids = np.array([self.mid2(i) for i in range(self.lanes)], np.int64)
+        mids = np.zeros(self.lanes, np.int64)
+        for i in np.flatnonzero(chosen):
+            mids[i] = self.mid2(int(i))
         assign_tasks(self.tasks, chosen, side, lots, self.t_ns, end_ns, mids, self.spec.position_lots_max)
 
     # -- piecewise -------------------------------------------------------------------------------------------------

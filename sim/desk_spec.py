@@ -92,7 +92,7 @@ class DeskSpec:
     params: SimParams
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS[:2]:  # makers and executions have no quoter yet
+        if self.kind not in KINDS:
             raise ParamsError(f"desk kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
         _within("interval_ns", self.interval_ns, 1, _INTERVAL_NS_MAX)
         _within("position_lots_max", self.position_lots_max, 1, _LOTS_MAX)

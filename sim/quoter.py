@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.money import Economics
 from lobgym.sim.own import own_view
+from lobgym.sim.quotes.execution import plan_execution
 from lobgym.sim.quotes.grid import GridLadders, grid_ladders, plan_grid
 from lobgym.sim.quotes.intents import (
     INTENT_CANCEL,
@@ -27,6 +28,7 @@ from lobgym.sim.quotes.intents import (
     Touch,
     touch_of,
 )
+from lobgym.sim.quotes.maker import MakerQuotes, maker_quotes, plan_maker
 from lobgym.sim.quotes.target import plan_target
 from lobgym.sim.risk import LimitValues
 from lobgym.sim.task import Task
@@ -42,9 +44,11 @@ __all__ = [
     "KIND_TARGET",
     "SUBMITS_MAX",
     "GridLadders",
+    "MakerQuotes",
     "QuoterValues",
     "Touch",
     "grid_ladders",
+    "maker_quotes",
     "plan_lane",
     "touch_of",
 ]
@@ -63,4 +67,8 @@ def plan_lane(
     own = own_view(w, i)
     if quoter.kind == KIND_GRID:
         return plan_grid(touch, econ, limits, quoter, w, i, codes, own, intents)
+    if quoter.kind == KIND_MAKER:
+        return plan_maker(touch, econ, limits, quoter, w, i, codes, own, intents)
+    if quoter.kind == KIND_EXECUTION:
+        return plan_execution(touch, econ, limits, quoter, w, i, task, codes, own, intents)
     return plan_target(touch, econ, limits, quoter, w, i, codes, own, intents)

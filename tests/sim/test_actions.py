@@ -13,16 +13,22 @@ from lobgym.sim.errors import ActionError, LayoutError
 
 GRID = ActionSpec.grid()
 TARGET = ActionSpec.target(5)
+BOXES = [GRID, ActionSpec.maker(), ActionSpec.execution()]
 
 
-def test_every_code_survives_the_round_trip():
-    for dimension, bins in enumerate(GRID_BINS):
-        codes = np.zeros((bins, 5), np.int32)
+@pytest.mark.parametrize("spec", BOXES, ids=lambda spec: spec.kind)
+def test_every_code_survives_the_round_trip(spec: ActionSpec):
+    assert all(bins % 2 == 1 for bins in spec.bins)  # 0 lies in the middle of a bin
+    for dimension, bins in enumerate(spec.bins):
+        codes = np.zeros((bins, spec.size), np.int32)
         codes[:, dimension] = np.arange(bins)
-        raw = GRID.encode(codes)
+        raw = spec.encode(codes)
         assert raw.dtype == np.float32
         assert np.abs(raw).max() <= 1
-        np.testing.assert_array_equal(GRID.decode(raw), codes)
+        np.testing.assert_array_equal(spec.decode(raw), codes)
+
+
+def test_every_target_survives_the_round_trip():
     targets = np.arange(5).reshape(-1, 1)
     np.testing.assert_array_equal(TARGET.decode(TARGET.encode(targets)), targets)
 
@@ -61,8 +67,12 @@ def test_shapes_types_and_ranges_are_checked(spec: ActionSpec, raw: np.ndarray):
 
 
 def test_specs_round_trip_and_refuse_nonsense():
-    for spec in (GRID, TARGET):
+    for spec in (*BOXES, TARGET):
         assert ActionSpec.from_json(spec.to_json()) == spec
+        assert ActionSpec.of(spec.kind, 5) == spec
+    for spec in BOXES:
+        with pytest.raises(LayoutError, match=spec.kind):
+            ActionSpec(spec.kind, spec.names, (*spec.bins[:-1], spec.bins[-1] + 2))
     with pytest.raises(LayoutError):
         ActionSpec("grid", GRID.names, (15, 5, 9, 5, 2))
     with pytest.raises(LayoutError):

@@ -16,7 +16,7 @@ from lobgym.sim.params import SimParams
 from lobgym.sim.tape import open_tape
 
 LANES = 5
-KINDS = ["grid", "target"]
+KINDS = ["grid", "target", "maker", "execution"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,15 @@ def desk_of(market: Market, kind: str, lanes: int = LANES, log_rows: int = 0) ->
     log = "fills" if log_rows else "off"
     desk = Desk(DeskSpec.for_market(market, kind, interval_ns=200_000_000), market, lanes, log, log_rows)
     desk.reset(starts_of(market)[:lanes])
+    give_tasks(desk)
     return desk
+
+
+def give_tasks(desk: Desk, first: int = 0) -> None:
+    """An execution desk's lanes a parent order each, by their number."""
+    if desk.spec.kind == "execution":
+        sides = np.where((np.arange(desk.lanes) + first) % 2 == 0, 1, -1)
+        desk.assign(sides, desk.spec.position_lots_max, desk.t_ns + 30_000_000_000)
 
 
 def starts_of(market: Market) -> np.ndarray:
@@ -67,6 +75,7 @@ def test_a_lane_among_many_equals_a_lone_one(market: Market, kind: str):
     for i in range(LANES):
         desk = Desk(together.spec, market, 1)
         desk.reset(starts_of(market)[i], seed=i)
+        give_tasks(desk, i)
         alone.append(desk)
     for step in codes:
         rows, result = together.step(step)

@@ -20,14 +20,17 @@ from lobgym.sim.tape import Tape
 seen = hashlib.sha256()
 with np.errstate(over="ignore"):
     market = Market.compile(Tape.load(sys.argv[1]))
-    for kind in ("grid", "target"):
-        desk = Desk(DeskSpec.for_market(market, kind, interval_ns=200_000_000), market, 2)
+    for kind, pace in (("grid", "interval"), ("target", "book"), ("maker", "fill"), ("execution", "interval")):
+        spec = DeskSpec.for_market(market, kind, interval_ns=200_000_000, pace=pace)
+        desk = Desk(spec, market, 2)
         desk.reset(market.start_ns + np.arange(2) * 2_000_000_000, seed=3)
+        if kind == "execution":
+            desk.assign([1, -1], spec.position_lots_max, desk.t_ns + 4_000_000_000)
         rng = np.random.default_rng(0)
         for _ in range(20):
             codes = np.stack([rng.integers(0, bins, 2) for bins in desk.action.bins], -1).astype(np.int32)
-            codes[:, 0] //= 4 if kind == "grid" else 1  # close to the touch, so that quotes are filled
-            codes[:, -1] *= kind == "target"
+            codes[:, 0] //= 4 if kind in ("grid", "maker") else 1  # close to the touch, so that quotes are filled
+            codes[:, -1] *= kind in ("target", "execution")
             observations, result = desk.step(codes)
             seen.update(observations.tobytes())
             for field in result:
