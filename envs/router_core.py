@@ -19,8 +19,10 @@ from lobgym.envs.core import EnvCore
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.pool import BoundPool, Pool, PoolLike, default_pool
 from lobgym.sim import observation as columns_of
+from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ActionError, ParamsError
+from lobgym.sim.market import Market
 from lobgym.sim.observation import GRID_COLUMNS, TARGET_COLUMNS, ObservationLayout
 
 __all__ = ["MACRO_STEPS_MAX", "RouterCore", "RouterTransition"]
@@ -68,8 +70,8 @@ class RouterCore:
         wanted = dict.fromkeys(self.layout.columns + (() if given is None else given.columns(own)))
         below = ObservationLayout(tuple(wanted))
         self.core = EnvCore(kind, tape, lanes, spec=spec, observation=below, **arguments | {"horizon": horizon})
-        self.pool = default_pool(self.core.spec) if given is None else given
-        self._bound = BoundPool(self.pool, self.core.spec, own)
+        self.pool = default_pool(self.spec) if given is None else given
+        self._bound = BoundPool(self.pool, self.spec, own)
         self._rows = np.zeros((lanes, below.size), np.float32)  # the lower core's observations, at each lane's own time
         self._everyone = np.ones(lanes, np.bool_)
         self.choice = np.full(lanes, _NONE, np.int64)
@@ -81,6 +83,21 @@ class RouterCore:
     def lanes(self) -> int:
         """Number of lanes, N."""
         return self.core.lanes
+
+    @property
+    def market(self) -> Market:
+        """The compiled tape."""
+        return self.core.market
+
+    @property
+    def desk(self) -> Desk:
+        """The desk below."""
+        return self.core.desk
+
+    @property
+    def spec(self) -> DeskSpec:
+        """The desk's spec; its layout is the router's columns and what the pool's policies read."""
+        return self.core.spec
 
     @property
     def unit(self) -> float:
@@ -120,7 +137,7 @@ class RouterCore:
         self.choice[mask] = _NONE
         for array in (self.steps, self.switches, self.returns):
             array[mask] = 0
-        self._rows[mask] = self.core.desk.observe()[mask]
+        self._rows[mask] = self.desk.observe()[mask]
         return starts
 
     def observe(self) -> NDArray[np.float32]:

@@ -124,7 +124,7 @@ def test_infos_sum_exactly_to_the_ledger(kind: str):
             array += infos[name]
     assert truncated.all()
     for i in range(LANES):
-        account = env.core.core.desk.session.account(i)
+        account = env.core.desk.session.account(i)
         assert sums["pnl_units"][i] == infos["equity_units"][i] == account.equity
         assert sums["fees_units"][i] == account.fees
         assert infos["position_lots"][i] == account.position_lots
@@ -185,7 +185,7 @@ def test_defaults_work_on_every_part_of_the_default_tape():
     for split in ("train", "test"):
         env = RouterEnv(split=split)
         env.reset(seed=0)
-        assert env.core.macro_steps * env.core.core.spec.interval_ns == 60_000_000_000
+        assert env.core.macro_steps * env.core.spec.interval_ns == 60_000_000_000
 
 
 def run(env: RouterEnv, steps: int) -> list[Any]:
@@ -206,7 +206,7 @@ def test_copies_go_on_as_the_original_does(how: str):
     env.reset(seed=3)
     run(env, 11)
     other = pickle.loads(pickle.dumps(env)) if how == "pickle" else copy.deepcopy(env)
-    assert other.core.core.market is env.core.core.market
+    assert other.core.market is env.core.market
     assert run(env, 30) == run(other, 30)
 
 
@@ -306,10 +306,10 @@ def test_default_pools_fit_their_desks():
     assert RouterEnv("grid", **SHORT).pool.names == ("pause", "near", "far", "lean-up", "lean-down")
     env = RouterEnv("target", **SHORT)
     assert env.pool.names == ("target-1", "target-0.5", "target+0", "target+0.5", "target+1")
-    assert default_pool(env.core.core.spec).profiles[4] == CodeProfile("target+1", (4,))
+    assert default_pool(env.core.spec).profiles[4] == CodeProfile("target+1", (4,))
     env.reset(seed=1)
     env.step(4)
-    assert env.step(4)[-1]["position_lots"] == env.core.core.spec.position_lots_max
+    assert env.step(4)[-1]["position_lots"] == env.core.spec.position_lots_max
 
 
 def test_a_bare_policy_reads_the_desks_columns_at_every_step():
@@ -389,7 +389,7 @@ def test_policies_whose_answers_are_no_actions_are_refused():
         ("target", (np.zeros((1, 2), int), np.array([0.5]), np.array([5]))),
     ):
         policy = Odd()
-        env = RouterEnv(kind, pool=[policy, *default_pool(RouterEnv(kind, **SHORT).core.core.spec).profiles], **SHORT)
+        env = RouterEnv(kind, pool=[policy, *default_pool(RouterEnv(kind, **SHORT).core.spec).profiles], **SHORT)
         assert env.pool.names[0] == "Odd-0"
         for answer in answers:
             policy.answer = answer
