@@ -1,12 +1,19 @@
 """Policies written by hand: what a trained one has to beat. Each reads named columns of the observation only.
 
-| name        | grid                                                    | target positions      |
-|-------------|---------------------------------------------------------|-----------------------|
-| flat        | pauses                                                  | stays at 0            |
-| always-long | not available: a grid cannot be told to hold a position | the largest target    |
-| random      | every code equally likely                               | every target, equally |
-| static-grid | constant spacing, levels and size, never skewed         | not available         |
-| natr-grid   | spacing follows volatility, skew and size the inventory | not available         |
+| name               | of kind   | does                                                                   |
+|--------------------|-----------|------------------------------------------------------------------------|
+| flat               | each      | nothing: quotes withdrawn, the target nearest to 0                     |
+| random             | each      | every code equally likely                                              |
+| always-long        | target    | the largest target                                                     |
+| static-grid        | grid      | constant spacing, levels and size, never skewed                        |
+| natr-grid          | grid      | spacing follows volatility, skew and size the inventory                |
+| fixed-maker        | maker     | constant offsets and size, never skewed                                |
+| avellaneda-stoikov | maker     | offsets and skew follow the squared volatility                         |
+| twap               | execution | even slices, taken                                                     |
+| pov                | execution | slices in proportion to what the market trades, taken                  |
+| immediate          | execution | the whole parent at once                                               |
+
+Those that need a kind of their own are in `lobgym.agents.maker_rules` and `lobgym.agents.execution_rules`.
 """
 
 from __future__ import annotations
@@ -17,9 +24,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lobgym.agents.columns import column_of, require_kind
 from lobgym.agents.errors import PolicyError
+from lobgym.agents.execution_rules import Immediate, Pov, Twap
+from lobgym.agents.maker_rules import AvellanedaStoikov, FixedMaker
 from lobgym.agents.policy import Policy
-from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, PAUSED, SKEW_ZERO
+from lobgym.sim.actions import CODE_LEVELS, CODE_SIZE, CODE_SKEW, CODE_SPACING, KINDS, SKEW_ZERO
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.jit import njit
 from lobgym.sim.rng import below
@@ -51,13 +61,7 @@ class Flat:
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """See `Policy.act`."""
-        codes = np.zeros((len(observations), self._spec.action.size), np.int32)
-        if self._spec.kind == "grid":
-            codes[:, CODE_SKEW] = SKEW_ZERO
-            codes[:, CODE_PAUSE] = PAUSED
-        else:
-            codes[:, 0] = int(np.argmin(np.abs(np.asarray(self._spec.targets))))
-        return self._spec.action.encode(codes)
+        return self._spec.action.encode(np.tile(np.array(self._spec.idle_codes, np.int32), (len(observations), 1)))
 
 
 class AlwaysLong:
@@ -66,7 +70,7 @@ class AlwaysLong:
     name = "always-long"
 
     def __init__(self, spec: DeskSpec) -> None:
-        _require(spec, "target", self.name)
+        require_kind(spec, "target", self.name)
         self._spec = spec
 
     def reset(self, lanes: int, seed: int = 0) -> None:
@@ -114,7 +118,7 @@ class StaticGrid:
     name = "static-grid"
 
     def __init__(self, spec: DeskSpec, spacing: int = 10, levels: int = 2, size: int = 0) -> None:
-        _require(spec, "grid", self.name)
+        require_kind(spec, "grid", self.name)
         self._spec = spec
         self._row = np.array([spacing, levels - 1, SKEW_ZERO, size, 0], np.int32)
         spec.action.encode(self._row[None, :])
@@ -141,10 +145,10 @@ class NatrGrid:
     name = "natr-grid"
 
     def __init__(self, spec: DeskSpec, mid_ticks: float, width: float = 4.0) -> None:
-        _require(spec, "grid", self.name)
+        require_kind(spec, "grid", self.name)
         self._spec = spec
-        self._natr, self._natr_scale = _column(spec, "natr_14")
-        self._inventory, _ = _column(spec, "inventory")
+        self._natr, self._natr_scale = column_of(spec, "natr_14")
+        self._inventory, _ = column_of(spec, "inventory")
         self._spacing = np.asarray(spec.spacing_ticks, np.float64)
         self._ticks_per_bps = mid_ticks * 1e-4 * width
 
@@ -171,13 +175,27 @@ BASELINES: Final[dict[str, Callable[[DeskSpec, float], Policy]]] = {
     "random": lambda spec, mid: RandomCodes(spec),
     "static-grid": lambda spec, mid: StaticGrid(spec),
     "natr-grid": lambda spec, mid: NatrGrid(spec, mid),
+    "fixed-maker": lambda spec, mid: FixedMaker(spec, mid),
+    "avellaneda-stoikov": lambda spec, mid: AvellanedaStoikov(spec, mid),
+    "twap": lambda spec, mid: Twap(spec),
+    "pov": lambda spec, mid: Pov(spec),
+    "immediate": lambda spec, mid: Immediate(spec),
 }
-_KINDS: Final = {"always-long": ("target",), "static-grid": ("grid",), "natr-grid": ("grid",)}
+_KINDS: Final = {
+    "always-long": ("target",),
+    "static-grid": ("grid",),
+    "natr-grid": ("grid",),
+    "fixed-maker": ("maker",),
+    "avellaneda-stoikov": ("maker",),
+    "twap": ("execution",),
+    "pov": ("execution",),
+    "immediate": ("execution",),
+}
 
 
 def available_baselines(kind: str) -> tuple[str, ...]:
     """Names of the baselines that can act in an environment of this kind, in the order of `BASELINES`."""
-    return tuple(name for name in BASELINES if kind in _KINDS.get(name, ("grid", "target")))
+    return tuple(name for name in BASELINES if kind in _KINDS.get(name, KINDS))
 
 
 def make_baseline(name: str, spec: DeskSpec, mid_ticks: float) -> Policy:
@@ -197,16 +215,3 @@ def _draw_codes(seed: int, step: int, bins: NDArray[np.int64], codes: NDArray[np
     for i in range(codes.shape[0]):
         for j in range(codes.shape[1]):
             codes[i, j] = below(seed + i, RANDOM_STREAM, step * len(bins) + j, bins[j])
-
-
-def _column(spec: DeskSpec, name: str) -> tuple[int, float]:
-    """Index and scale of a column that a policy cannot do without."""
-    if name not in spec.layout.names:
-        raise PolicyError(f"the policy reads the column {name!r}, the layout has only {', '.join(spec.layout.names)}")
-    index = spec.layout.names.index(name)
-    return index, spec.layout.specs[index].scale
-
-
-def _require(spec: DeskSpec, kind: str, name: str) -> None:
-    if spec.kind != kind:
-        raise PolicyError(f"{name} acts in environments of kind {kind!r}, not {spec.kind!r}: choose another baseline")

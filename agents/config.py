@@ -15,7 +15,12 @@ from lobgym.sim.params import SimParams
 
 __all__ = ["ENV_IDS", "DqnSettings", "PpoSettings", "TrainConfig", "update_schedule"]
 
-ENV_IDS: Final = {"grid": "lobgym/Grid-v0", "target": "lobgym/TargetPosition-v0"}
+ENV_IDS: Final = {
+    "grid": "lobgym/Grid-v0",
+    "target": "lobgym/TargetPosition-v0",
+    "maker": "lobgym/MarketMaking-v0",
+    "execution": "lobgym/Execution-v0",
+}
 LANES_MAX: Final = 4096
 _RATIO_DENOMINATOR_MAX: Final = 4096
 
@@ -67,7 +72,8 @@ class TrainConfig:
 
     Attributes:
         algo: `ppo` or `dqn`.
-        env: `grid` (continuous grid parameters, PPO only) or `target` (a choice of target positions).
+        env: `target` (a choice of target positions), or one with continuous actions, for PPO only: `grid`, `maker` or
+            `execution`.
         tape: what `lobgym.sim.tape.open_tape` takes; training uses its `train` split.
         total_steps: transitions over all lanes; rounded up to whole rollouts by the algorithm.
         num_envs: lanes of the one native vector environment.
@@ -87,7 +93,7 @@ class TrainConfig:
     """
 
     algo: Literal["ppo", "dqn"] = "ppo"
-    env: Literal["grid", "target"] = "grid"
+    env: Literal["grid", "target", "maker", "execution"] = "grid"
     tape: str = "synth:volatile"
     total_steps: int = 200_000
     num_envs: int = 64
@@ -107,9 +113,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.algo not in ("ppo", "dqn") or self.env not in ENV_IDS:
-            raise TrainError(f"expected algo ppo or dqn and env grid or target, got {self.algo!r} on {self.env!r}")
-        if self.algo == "dqn" and self.env == "grid":
-            raise TrainError("dqn needs a choice of actions, the grid's are continuous: use env='target' or algo='ppo'")
+            raise TrainError(
+                f"expected algo ppo or dqn and env one of {', '.join(ENV_IDS)}, got {self.algo!r} on {self.env!r}"
+            )
+        if self.algo == "dqn" and self.env != "target":
+            raise TrainError(
+                f"dqn needs a choice of actions, those of {self.env!r} are continuous: use env='target' or algo='ppo'"
+            )
         if not 1 <= self.num_envs <= LANES_MAX:
             raise TrainError(f"expected 1 to {LANES_MAX} lanes, got num_envs={self.num_envs}")
         for name in ("total_steps", "horizon", "threads"):

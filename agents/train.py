@@ -164,7 +164,7 @@ def deterministic_torch(threads: int) -> Iterator[None]:
 
 def _ppo_extras(config: TrainConfig) -> dict[str, Any]:
     # SB3's default spread of 1 covers a [-1, 1] action with noise: most of it would be clipped away.
-    return {"log_std_init": config.ppo.initial_log_std} if config.env == "grid" else {}
+    return {"log_std_init": config.ppo.initial_log_std} if config.env != "target" else {}
 
 
 def _learn(model: BaseAlgorithm, config: TrainConfig, progress: Callable[[int, int], None] | None) -> bool:

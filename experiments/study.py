@@ -86,7 +86,7 @@ class Study:
     def train_config(
         self,
         algo: Literal["ppo", "dqn"],
-        env: Literal["grid", "target"],
+        env: Literal["grid", "target", "maker", "execution"],
         steps: int,
         seed: int,
         out: Path,

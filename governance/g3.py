@@ -29,6 +29,7 @@ from lobgym.sim.errors import LobgymError
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.market import Market
 from lobgym.sim.money import mark_value
+from lobgym.sim.pace import PACE_INTERVAL, PACES
 from lobgym.sim.tape import Tape, open_tape
 from lobgym.sim.view import best_ask, best_bid, cursor_at
 
@@ -87,8 +88,11 @@ def gate_g3(
     for name, spec in stressed(loaded.spec, market.instrument).items():
         totals = _run(loaded, market, plan, spec)
         ended = f"{totals.decisions} decisions" if isinstance(totals, Totals) else totals
-        expected = f"{plan.steps} decisions"
-        checks.append(Check(f"{name}: runs to its end", ended == expected, expected, ended))
+        # How many decisions a tape holds is known beforehand only where nothing ends a step early.
+        fixed = spec.pace == PACES[PACE_INTERVAL]
+        expected = f"{plan.steps} decisions" if fixed else f"at most {plan.steps} decisions"
+        passed = isinstance(totals, Totals) and (totals.decisions == plan.steps or not fixed)
+        checks.append(Check(f"{name}: runs to its end", passed, expected, ended))
         if isinstance(totals, Totals):
             results[name] = totals
     capital = capital_of(loaded.spec, market)

@@ -125,7 +125,7 @@ def write_bundle(
 
 
 def _manifest(name: str, onnx_bytes: bytes, spec: DeskSpec, meta: Mapping[str, Any], golden: Golden) -> Manifest:
-    grid = spec.kind == "grid"
+    continuous = spec.action.continuous
     fields = {
         "format": FORMAT,
         "name": name,
@@ -136,8 +136,8 @@ def _manifest(name: str, onnx_bytes: bytes, spec: DeskSpec, meta: Mapping[str, A
         "spec_digest": spec.digest,
         "layout_hash": spec.layout.hash,
         "action_kind": spec.kind,
-        "action_low": -1.0 if grid else 0.0,
-        "action_high": 1.0 if grid else len(spec.targets) - 1.0,
+        "action_low": -1.0 if continuous else 0.0,
+        "action_high": 1.0 if continuous else spec.action.bins[0] - 1.0,
         "sim_source_sha256": sim_source_sha256(),
         "created_by": f"lobgym {lobgym.__version__}",
         "golden": golden,

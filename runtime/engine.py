@@ -8,7 +8,7 @@ journalled before it was sent.
 
 The guard: an observation that is not finite (`obs_nonfinite`) or outside the layout's bounds (`obs_range`) never
 reaches the policy, an output that is not finite (`output_nonfinite`) never reaches the desk. The safe action is taken
-instead: a grid withdraws its quotes, a target policy goes flat.
+instead: quotes are withdrawn, a target policy goes flat.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from lobgym.runtime.bundle import LoadedBundle
 from lobgym.runtime.canonical import canonical_bytes, canonical_sha256, sha256_hex, sim_source_sha256
 from lobgym.runtime.errors import PolicyError
 from lobgym.runtime.totals import Totals
-from lobgym.sim.actions import CODE_PAUSE, CODE_SKEW, PAUSED, SKEW_ZERO
+from lobgym.sim.actions import EXECUTION
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError, TapeExhaustedError
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.market import Market
+from lobgym.sim.pace import PACE_INTERVAL, PACES
 from lobgym.sim.records import FILL_DTYPE, OK, REASON_NAMES
 
 __all__ = [
@@ -48,7 +49,6 @@ __all__ = [
     "intent_id",
     "plan_run",
     "require_instrument",
-    "safe_codes",
 ]
 
 RECORD_FORMAT: Final = 1
@@ -92,6 +92,9 @@ class RunPlan:
 def plan_run(market: Market, spec: DeskSpec, start_ns: int | None, steps: int | None, seed: int) -> RunPlan:
     """The run from `start_ns` (default: when the market first has a book) for `steps` decisions (default: all).
 
+    Where a fill or a quote may end a step, how many decisions the tape holds is known only at its end: then `steps` are
+    the most, and the run ends with the tape.
+
     Raises `TapeExhaustedError` if the tape does not hold that many intervals, `ParamsError` for a seed that is none.
     """
     if not 0 <= seed < 1 << 64:
@@ -101,7 +104,7 @@ def plan_run(market: Market, spec: DeskSpec, start_ns: int | None, steps: int | 
         raise TapeExhaustedError(
             f"a run cannot start at {start} ns: the tape has a book from {market.start_ns} to {market.end_ns} ns"
         )
-    available = (market.end_ns - start) // spec.interval_ns
+    available = _decisions_max(spec, market.end_ns - start)
     wanted = available if steps is None else int(steps)
     if not 1 <= wanted <= min(available, STEPS_MAX):
         raise TapeExhaustedError(
@@ -110,6 +113,13 @@ def plan_run(market: Market, spec: DeskSpec, start_ns: int | None, steps: int | 
             f"{market.start_ns} ns)"
         )
     return RunPlan(start, wanted, int(seed))
+
+
+def _decisions_max(spec: DeskSpec, span_ns: int) -> int:
+    """The most decisions that fit: each needs a whole interval before the end, and takes the shortest step."""
+    if spec.pace == PACES[PACE_INTERVAL]:
+        return span_ns // spec.interval_ns
+    return 0 if span_ns < spec.interval_ns else min((span_ns - spec.interval_ns) // spec.pace_min_ns + 1, STEPS_MAX)
 
 
 @dataclass
@@ -128,7 +138,11 @@ class PaperRun:
         plan: from `plan_run`.
 
     Raises `PolicyError` if the policy was not made for the desk's observations and actions, or for this instrument:
-    its distances and sizes are counted in the ticks and lots of the one that it was trained on.
+    its distances and sizes are counted in the ticks and lots of the one that it was trained on. And if it works parent
+    orders, of which a run has none.
+
+    Attributes:
+        finished: whether the run has come to its end: of its plan, or of the tape.
     """
 
     def __init__(self, bundle: LoadedBundle, market: Market, plan: RunPlan, spec: DeskSpec | None = None) -> None:
@@ -137,14 +151,20 @@ class PaperRun:
         self.plan = plan
         self.spec = bundle.spec if spec is None else spec
         _require_fit(bundle.spec, self.spec)
+        if self.spec.kind == EXECUTION:
+            raise PolicyError(
+                "an execution policy works a parent order, and a run has none to give it: evaluate it in "
+                "lobgym/Execution-v0, or serve a policy of another kind"
+            )
         require_instrument(bundle.manifest.instrument, market.instrument)
         self.totals = Totals()
+        self.finished = False
         self.timing = Timing()
         self.trace = sha256_hex(b"lobgym trace 1")
         self.header = self._header()
         self._run: str = self.header["run"]
         self._low, self._high = self.spec.layout.low, self.spec.layout.high
-        self._safe = safe_codes(self.spec)
+        self._safe = self.spec.idle_codes
         self._desk = Desk(self.spec, market, 1, log="fills", log_rows=FILL_LOG)
         self._intents = self._desk.plan(np.array([self._safe], np.int32))  # the desk's own buffers
 
@@ -183,6 +203,7 @@ class PaperRun:
             yield OUTCOME, self._outcome(number, traced)
             if ended:
                 break
+        self.finished = True
         yield FOOTER, self._footer()
 
     def _decide(self, number: int) -> tuple[dict[str, Any], list[Any]]:
@@ -279,15 +300,6 @@ def decide(
         return Decision(safe, OUTPUT_NONFINITE, 0)
     codes = tuple(bundle.policy.decode(raw).tolist())
     return Decision(codes, GUARD_OK, bundle.policy.margin(raw))
-
-
-def safe_codes(spec: DeskSpec) -> tuple[int, ...]:
-    """The codes of the safe action: a grid withdraws its quotes, a target policy takes the target nearest to flat."""
-    if spec.kind == "grid":
-        codes = [0] * len(spec.action.bins)
-        codes[CODE_SKEW], codes[CODE_PAUSE] = SKEW_ZERO, PAUSED
-        return tuple(codes)
-    return (min(range(len(spec.targets)), key=lambda index: abs(spec.targets[index])),)
 
 
 def intent_id(run: str, number: int, index: int) -> str:

@@ -55,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spec_digest: str
     layout_hash: str
     action_kind: str
-    action_low: float  # bounds of every component of a grid action; of a target action, the first and last choice
+    action_low: float  # bounds of every component of an action; of a target action, the first and last choice
     action_high: float
     sim_source_sha256: str
     instrument: dict[str, Any]  # Instrument.to_json()

@@ -36,7 +36,7 @@ class PaperResult:
     decision_hash: str
     journal_head: str
     totals: Totals
-    complete: bool  # all decisions that were planned were taken
+    complete: bool  # all decisions that were planned were taken, or all that the tape held
     resumed_from: int  # records that stood in the journal when this run took it up; 0 for a new one
     torn_copy: Path | None  # where an incomplete last record was set aside
     decide_ns: tuple[int, ...]
@@ -96,7 +96,7 @@ def run_paper(
             raise ResumeError(f"{journal_path} holds a run already; resume it, or give this run a journal of its own")
         journal_ns = _write(run, journal, progress)
         head, resumed_from, torn_copy = journal.head, len(journal.records), journal.torn_copy
-    complete = run.totals.decisions == run.plan.steps
+    complete = run.finished
     decide_ns = tuple(run.timing.decide_ns)
     return PaperResult(
         run.header["run"], run.trace, head, run.totals, complete, resumed_from, torn_copy, decide_ns, tuple(journal_ns)

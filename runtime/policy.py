@@ -21,8 +21,8 @@ MARGIN_MAX: Final = 1 << 53
 class OnnxPolicy:
     """A network over verified bytes, for one desk.
 
-    The raw output is float32[outputs]: for a grid the action itself, clipped to [-1, 1] and cut into bins; for a target
-    one value a choice, of which the largest wins (the first of equals).
+    The raw output is float32[outputs]: for targets one value a choice, of which the largest wins (the first of equals);
+    for every other kind of desk the action itself, clipped to [-1, 1] and cut into bins.
 
     Raises `ModelError` for bytes that are not an acceptable network or do not fit the desk.
     """
@@ -31,10 +31,9 @@ class OnnxPolicy:
         shape = check_model(data)
         self.inputs = shape.inputs
         self.outputs = shape.outputs
-        self._grid = spec.kind == "grid"
         self._action = spec.action
-        self._bins = np.array(spec.action.bins, dtype=np.float64) if self._grid else None
-        expected = (spec.layout.size, len(spec.action.bins) if self._grid else len(spec.targets))
+        self._bins = np.array(spec.action.bins, dtype=np.float64) if spec.action.continuous else None
+        expected = (spec.layout.size, spec.action.size if spec.action.continuous else spec.action.bins[0])
         if (shape.inputs, shape.outputs) != expected:
             raise ModelError(
                 f"the desk needs a network of {expected[0]} inputs and {expected[1]} outputs, "
@@ -64,15 +63,15 @@ class OnnxPolicy:
 
     def decode(self, raw: NDArray[np.float32]) -> NDArray[np.int32]:
         """Raw output float32[outputs] -> integer codes int32[C] of the desk's action. Raw must be finite."""
-        action = np.clip(raw, -1.0, 1.0)[None, :] if self._grid else np.array([np.argmax(raw)])
+        action = np.clip(raw, -1.0, 1.0)[None, :] if self._action.continuous else np.array([np.argmax(raw)])
         codes: NDArray[np.int32] = self._action.decode(action)[0]
         return codes
 
     def margin(self, raw: NDArray[np.float32]) -> int:
         """How far the decision was from another one, in millionths.
 
-        Grid: the smallest distance of an action to an edge between two bins, in bins. Target: the largest output less
-        the second largest. Evidence, not part of any hash.
+        Targets: the largest output less the second largest. Else: the smallest distance of an action to an edge between
+        two bins, in bins. Evidence, not part of any hash.
         """
         if self._bins is not None:
             place = (np.clip(raw.astype(np.float64), -1.0, 1.0) + 1.0) / 2.0 * self._bins

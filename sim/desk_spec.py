@@ -13,7 +13,23 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from lobgym.sim.actions import EXECUTION, GRID_BINS, KINDS, OFFSETS, TARGET, ActionSpec
+from lobgym.sim.actions import (
+    CODE_ASK_OFFSET,
+    CODE_BID_OFFSET,
+    CODE_PAUSE,
+    CODE_SKEW,
+    EXECUTION,
+    GRID,
+    GRID_BINS,
+    KINDS,
+    MAKER,
+    NO_QUOTE,
+    OFFSETS,
+    PAUSED,
+    SKEW_ZERO,
+    TARGET,
+    ActionSpec,
+)
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
 from lobgym.sim.money import MONEY_MAX, mark_value
@@ -145,6 +161,18 @@ class DeskSpec:
     def action(self) -> ActionSpec:
         """What the policy may say."""
         return ActionSpec.of(self.kind, len(self.targets))
+
+    @property
+    def idle_codes(self) -> tuple[int, ...]:
+        """The codes that ask for nothing: orders are withdrawn, and of the targets the one nearest to flat is taken."""
+        codes = [0] * self.action.size
+        if self.kind == GRID:
+            codes[CODE_SKEW], codes[CODE_PAUSE] = SKEW_ZERO, PAUSED
+        elif self.kind == MAKER:
+            codes[CODE_BID_OFFSET] = codes[CODE_ASK_OFFSET] = NO_QUOTE
+        elif self.kind == TARGET:
+            codes[0] = min(range(len(self.targets)), key=lambda index: abs(self.targets[index]))
+        return tuple(codes)
 
     @property
     def target_lots(self) -> tuple[int, ...]:

@@ -27,16 +27,23 @@ class Algo(StrEnum):
     dqn = "dqn"
 
 
+_ENV_HELP: Final = (
+    "grid: quoting parameters. target: a position to hold. maker: a two-sided quote. execution: a parent order."
+)
+
+
 class EnvKind(StrEnum):
     """Environments of `train`."""
 
     grid = "grid"
     target = "target"
+    maker = "maker"
+    execution = "execution"
 
 
 def train(
     algo: Annotated[Algo, typer.Option(help="dqn needs --env target.")] = Algo.ppo,
-    env: Annotated[EnvKind, typer.Option(help="grid: quoting parameters. target: a position to hold.")] = EnvKind.grid,
+    env: Annotated[EnvKind, typer.Option(help=_ENV_HELP)] = EnvKind.grid,
     tape: TapeOption = "synth:volatile",
     steps: Annotated[int, typer.Option(min=1, help="Transitions, over all lanes.")] = 200_000,
     lanes: Annotated[int, typer.Option(min=1, help="Episodes that run side by side.")] = 64,

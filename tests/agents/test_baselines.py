@@ -7,21 +7,34 @@ import pytest
 
 from lobgym.agents.baselines import BASELINES, NatrGrid, StaticGrid, available_baselines, make_baseline
 from lobgym.agents.errors import PolicyError
+from lobgym.agents.execution_rules import Pov, Twap
+from lobgym.agents.maker_rules import AvellanedaStoikov, FixedMaker
 from lobgym.agents.policy import Policy
-from lobgym.sim.actions import CODE_LEVELS, CODE_PAUSE, CODE_SIZE, CODE_SKEW, CODE_SPACING, PAUSED, SKEW_ZERO
+from lobgym.sim.actions import (
+    CODE_LEVELS,
+    CODE_PAUSE,
+    CODE_SIZE,
+    CODE_SKEW,
+    CODE_SPACING,
+    KINDS,
+    NO_QUOTE,
+    PAUSED,
+    SKEW_ZERO,
+)
+from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.tape import open_tape
 
 MID = 600_000.0
-CASES = [(kind, name) for kind in ("grid", "target") for name in available_baselines(kind)]
+CASES = [(kind, name) for kind in KINDS for name in available_baselines(kind)]
 
 
 @pytest.fixture(scope="module")
 def specs() -> dict[str, DeskSpec]:
     market = Market.compile(open_tape("synth?minutes=1"))
-    return {kind: DeskSpec.for_market(market, kind) for kind in ("grid", "target")}
+    return {kind: DeskSpec.for_market(market, kind) for kind in KINDS}
 
 
 def rows(spec: DeskSpec, count: int, **columns: float) -> np.ndarray:
@@ -64,6 +77,12 @@ def test_flat_does_nothing(specs: dict[str, DeskSpec]) -> None:
     assert (grid[:, CODE_PAUSE] == PAUSED).all()
     target = make_baseline("flat", specs["target"], MID).act(rows(specs["target"], 3))
     assert [specs["target"].targets[code] for code in target] == [0.0] * 3
+    maker = specs["maker"].action.decode(make_baseline("flat", specs["maker"], MID).act(rows(specs["maker"], 3)))
+    assert (maker[:, :2] == NO_QUOTE).all()
+    idle = specs["execution"].action.decode(
+        make_baseline("flat", specs["execution"], MID).act(rows(specs["execution"], 3))
+    )
+    assert (idle == 0).all()
 
 
 def test_always_long_wants_the_largest_target(specs: dict[str, DeskSpec]) -> None:
@@ -116,6 +135,63 @@ def test_the_natr_grid_leans_against_its_inventory(specs: dict[str, DeskSpec]) -
     assert codes[0.0][CODE_SIZE] > codes[0.6][CODE_SIZE] >= codes[1.0][CODE_SIZE] == 0
     assert codes[0.0][CODE_LEVELS] > codes[0.6][CODE_LEVELS]
     assert codes[0.6][CODE_SIZE] == codes[-0.6][CODE_SIZE]
+
+
+def test_the_fixed_maker_quotes_the_offset_it_was_given(specs: dict[str, DeskSpec]) -> None:
+    spec = specs["maker"]
+    noise = np.random.default_rng(3).uniform(-1, 1, (50, spec.layout.size)).astype(np.float32)
+    codes = spec.action.decode(FixedMaker(spec, MID, offset_bps=1.6, size=2).act(noise))
+    assert (codes == codes[0]).all()
+    assert [spec.offset_ticks[code] / MID * 1e4 for code in codes[0, :2]] == [1.6, 1.6]
+    assert codes[0, 2:].tolist() == [2, 0]
+
+
+def test_avellaneda_and_stoikov_widen_and_lean_with_the_squared_volatility(specs: dict[str, DeskSpec]) -> None:
+    """gamma * T = 6 per bps: at 0.5 bps the lean is 1.5 bps and the half-spread 2.75, at 1 bps 6 and 5."""
+    spec = specs["maker"]
+    policy = AvellanedaStoikov(spec, MID, gamma=0.1, horizon_s=60.0, base_bps=2.0)
+    column = "volatility_60s" if "volatility_60s" in spec.layout.names else "natr_14"
+    scale = spec.layout.specs[spec.layout.names.index(column)].scale
+    found = []
+    for sigma in (0.0, 0.5, 1.0, 40.0):
+        codes = spec.action.decode(policy.act(rows(spec, 1, **{column: sigma / (scale + sigma)})))[0]
+        assert codes[0] == codes[1]
+        found.append((spec.offset_ticks[codes[0]] / MID * 1e4, int(codes[3])))
+    # Nearest of ... 1.6, 2.4, 3.2, 4.8, 6.4, 9.6 bps; skew codes of half a basis point each, 8 the most.
+    assert found == [(1.6, 0), (2.4, 3), (4.8, 8), (9.6, 8)]
+
+
+def test_participation_follows_the_volume(specs: dict[str, DeskSpec]) -> None:
+    spec = specs["execution"]
+    codes = {
+        ratio: spec.action.decode(Pov(spec).act(rows(spec, 1, activity=ratio / (1.0 + ratio))))[0].tolist()
+        for ratio in (0.0, 0.5, 1.0, 2.1, 30.0)
+    }
+    assert codes == {0.0: [2, 5], 0.5: [3, 5], 1.0: [5, 5], 2.1: [8, 5], 30.0: [9, 5]}
+    assert spec.action.decode(Twap(spec, aggressiveness=2).act(rows(spec, 1))).tolist() == [[5, 2]]
+
+
+def test_execution_rules_do_what_they_say() -> None:
+    """A parent of ten seconds: at once, evenly, in proportion to volume, or not at all."""
+    market = Market.compile(open_tape("synth:volatile?seed=3&minutes=1"))
+    spec = DeskSpec.for_market(market, "execution", interval_ns=100_000_000)
+    done: dict[str, list[float]] = {}
+    for name in ("immediate", "twap", "pov", "flat"):
+        desk = Desk(spec, market, 2)
+        desk.reset(market.start_ns + np.array([5, 25]) * 1_000_000_000)
+        desk.assign([1, -1], spec.position_lots_max, desk.t_ns + 10_000_000_000)
+        policy = make_baseline(name, spec, desk.mid2() / 2)
+        policy.reset(2)
+        done[name] = []
+        for _ in range(100):
+            desk.step(spec.action.decode(policy.act(desk.observe())))
+            filled = np.array([1, -1]) * desk.session.state.lane["position"]
+            done[name].append(float(filled.mean() / spec.position_lots_max))
+    assert done["immediate"][4] > 0.9
+    assert done["twap"][49] == pytest.approx(0.5, abs=0.05)
+    assert done["twap"][-1] == pytest.approx(1.0, abs=0.02)
+    assert 0.5 < done["pov"][-1] <= 1.0
+    assert done["flat"][-1] == 0.0
 
 
 def test_mistakes_are_named(specs: dict[str, DeskSpec]) -> None:

@@ -17,7 +17,8 @@ from lobgym.sim.tape import Tape, open_tape
 from tests.runtime.models import mlp
 
 TAPE = "synth?seed=5&minutes=2"
-KINDS = ("grid", "target")
+KINDS = ("grid", "target", "maker")  # that a runtime serves
+BUNDLED = (*KINDS, "execution")
 
 MakeBundle = Callable[..., Path]
 
@@ -63,7 +64,7 @@ def market(tape: Tape) -> Market:
 @pytest.fixture(scope="session")
 def specs(market: Market) -> dict[str, DeskSpec]:
     """A desk of each kind that decides ten times a second."""
-    return {kind: DeskSpec.for_market(market, kind, interval_ns=100_000_000) for kind in KINDS}
+    return {kind: DeskSpec.for_market(market, kind, interval_ns=100_000_000) for kind in BUNDLED}
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def make_bundle(tmp_path: Path, tape: Tape, specs: dict[str, DeskSpec]) -> MakeB
         **changes: Any,
     ) -> Path:
         desk = spec or specs[kind]
-        outputs = len(desk.action.bins) if kind == "grid" else desk.action.bins[0]
+        outputs = desk.action.size if desk.action.continuous else desk.action.bins[0]
         data = network or mlp(desk.layout.size, outputs)
         return write_bundle(tmp_path / name, data, desk, meta(tape, **changes), observations(desk.layout.size))
 

@@ -20,7 +20,7 @@ from lobgym.runtime.manifest import POLICY_BYTES_MAX, Certificate
 from lobgym.runtime.model_check import check_model
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.tape import Tape
-from tests.runtime.fixtures import KINDS, MakeBundle, meta, observations
+from tests.runtime.fixtures import BUNDLED, MakeBundle, meta, observations
 from tests.runtime.models import linear, mlp, serialise, tensor
 
 
@@ -41,7 +41,7 @@ def certify(folder: Path, passed: bool = True, **changes: object) -> None:
     (folder / "certificate.json").write_bytes(pretty_json(msgspec.convert(fields | changes, type=Certificate)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BUNDLED)
 def test_a_bundle_comes_back(make_bundle: MakeBundle, specs: dict[str, DeskSpec], tape: Tape, kind: str) -> None:
     folder = make_bundle(kind)
     assert sorted(file.name for file in folder.iterdir()) == ["manifest.json", "policy.onnx"]
@@ -63,7 +63,7 @@ def test_equal_inputs_give_equal_bytes(make_bundle: MakeBundle) -> None:
     assert (a / "policy.onnx").read_bytes() == (b / "policy.onnx").read_bytes()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BUNDLED)
 def test_the_policy_decides_within_bounds(make_bundle: MakeBundle, kind: str) -> None:
     policy = load_bundle(make_bundle(kind), allow_ungated=True).policy
     rows = observations(policy.inputs, 50)
@@ -89,12 +89,12 @@ def test_the_margin_is_the_distance_to_another_decision(make_bundle: MakeBundle,
     assert target.margin(raw) == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BUNDLED)
 def test_golden_vectors_given_by_the_trainer_are_checked(
     tmp_path: Path, tape: Tape, specs: dict[str, DeskSpec], kind: str
 ) -> None:
     spec = specs[kind]
-    data = mlp(spec.layout.size, len(spec.action.bins) if kind == "grid" else spec.action.bins[0])
+    data = mlp(spec.layout.size, spec.action.size if spec.action.continuous else spec.action.bins[0])
     rows = observations(spec.layout.size)
     policy = load_bundle(write_bundle(tmp_path / "a", data, spec, meta(tape), rows), True).policy
     raw = np.stack([policy.infer(row).copy() for row in rows])

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from lobgym.runtime.bundle import LoadedBundle, load_bundle
-from lobgym.runtime.engine import DECISION, OUTCOME, PaperRun, decide, plan_run, safe_codes
-from lobgym.runtime.errors import GateError, JournalCorruptError, ResumeError
+from lobgym.runtime.engine import DECISION, OUTCOME, PaperRun, decide, plan_run
+from lobgym.runtime.errors import GateError, JournalCorruptError, PolicyError, ResumeError
 from lobgym.runtime.journal import JournalRecord, read_journal
 from lobgym.runtime.paper import RESUME, run_paper
+from lobgym.runtime.replay import replay
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError, TapeExhaustedError
@@ -133,9 +134,9 @@ def test_a_bad_observation_never_reaches_the_policy(bundles: Loaded, kind: str, 
     for place in (0, layout.size - 1):
         observation = np.zeros(layout.size, np.float32)
         observation[place] = value
-        decision = decide(bundle, observation, layout.low, layout.high, safe_codes(bundle.spec))
+        decision = decide(bundle, observation, layout.low, layout.high, bundle.spec.idle_codes)
         assert decision.reason == reason
-        assert decision.codes == safe_codes(bundle.spec)
+        assert decision.codes == bundle.spec.idle_codes
 
 
 def test_an_output_that_is_not_finite_never_reaches_the_desk(
@@ -146,9 +147,9 @@ def test_an_output_that_is_not_finite_never_reaches_the_desk(
     network = linear(np.full((spec.layout.size, 5), 3e37, np.float32), np.zeros(5, np.float32))
     bundle = load_bundle(make_bundle("target", network=network), allow_ungated=True)
     observation = np.ones(spec.layout.size, np.float32)
-    decision = decide(bundle, observation, spec.layout.low, spec.layout.high, safe_codes(spec))
+    decision = decide(bundle, observation, spec.layout.low, spec.layout.high, spec.idle_codes)
     assert (decision.reason, decision.codes) == ("output_nonfinite", (2,))
-    assert decide(bundle, observation / 10, spec.layout.low, spec.layout.high, safe_codes(spec)).reason == "ok"
+    assert decide(bundle, observation / 10, spec.layout.low, spec.layout.high, spec.idle_codes).reason == "ok"
 
 
 def test_guarded_decisions_are_journalled_and_counted(bundles: Loaded, market: Market) -> None:
@@ -169,9 +170,10 @@ def test_guarded_decisions_are_journalled_and_counted(bundles: Loaded, market: M
 
 
 def test_safe_actions(bundles: Loaded) -> None:
-    assert safe_codes(bundles["grid"].spec) == (0, 0, 4, 0, 2)
-    assert safe_codes(bundles["target"].spec) == (2,)
-    assert safe_codes(bundles["target"].spec.replace(targets=(0.5, 1.0, -0.25))) == (2,)
+    assert bundles["grid"].spec.idle_codes == (0, 0, 4, 0, 2)
+    assert bundles["target"].spec.idle_codes == (2,)
+    assert bundles["target"].spec.replace(targets=(0.5, 1.0, -0.25)).idle_codes == (2,)
+    assert bundles["maker"].spec.idle_codes == (14, 14, 0, 0)
 
 
 def test_the_safe_action_takes_risk_off(bundles: Loaded, market: Market) -> None:
@@ -179,15 +181,21 @@ def test_the_safe_action_takes_risk_off(bundles: Loaded, market: Market) -> None
         spec = bundles[kind].spec
         desk = Desk(spec, market)
         desk.reset(market.start_ns, 0)
-        busy = (4, 3, 4, 3, 0) if kind == "grid" else (4,)
+        busy = {"grid": (4, 3, 4, 3, 0), "target": (4,), "maker": (6, 6, 2, 4)}[kind]
         for _ in range(20):
             desk.step(np.array([busy], np.int32))
         for _ in range(20):
-            desk.step(np.array([safe_codes(spec)], np.int32))
-        if kind == "grid":
+            desk.step(np.array([spec.idle_codes], np.int32))
+        if kind != "target":
             assert len(desk.session.orders(0)) == 0
         else:
             assert desk.session.account(0).position_lots == 0
+
+
+def test_a_policy_for_parent_orders_is_not_served(make_bundle: MakeBundle, market: Market) -> None:
+    bundle = load_bundle(make_bundle("execution"), allow_ungated=True)
+    with pytest.raises(PolicyError, match="parent order"):
+        PaperRun(bundle, market, plan_run(market, bundle.spec, None, 10, 0))
 
 
 # -- where and how long ---------------------------------------------------------------------------------------------
@@ -198,6 +206,24 @@ def test_the_default_is_the_whole_tape(bundles: Loaded, tape: Tape, market: Mark
     result = run_paper(bundles["grid"], tape, tmp_path / "j", market=market, spec=spec)
     assert result.decisions == (market.end_ns - market.start_ns) // 3_000_000_000
     assert result.complete
+
+
+def test_a_run_whose_steps_end_early_goes_on_to_the_end_of_the_tape(
+    bundles: Loaded, tape: Tape, market: Market, tmp_path: Path
+) -> None:
+    spec = bundles["maker"].spec.replace(pace="book", pace_min_ns=50_000_000, interval_ns=3_000_000_000)
+    run = run_paper(bundles["maker"], tape, tmp_path / "j", market=market, spec=spec)
+    last = bodies(tmp_path / "j", DECISION)[-1]
+    assert run.complete
+    assert run.decisions > (market.end_ns - market.start_ns) // 3_000_000_000
+    assert last["t_ns"] <= market.end_ns - 3_000_000_000 < last["t_ns"] + 3_000_000_000
+    assert replay(tmp_path / "j", bundles["maker"], tape).ok
+    plan = plan_run(market, spec, None, None, 0)
+    assert plan.steps == (market.end_ns - market.start_ns - 3_000_000_000) // 50_000_000 + 1 > run.decisions
+    short = plan_run(market, spec, market.end_ns - 3_000_000_000, None, 0)
+    assert short.steps == 1
+    with pytest.raises(TapeExhaustedError, match="none"):
+        plan_run(market, spec, market.end_ns - 2_999_999_999, None, 0)
 
 
 @pytest.mark.parametrize(("start", "steps"), [(0, 1), (10**9, 10**6), (0, 0), (-1, 1)])
