@@ -8,14 +8,18 @@ which the trader learns later or never. That is for the people who watch, none o
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lobgym.envs.rendering.meanings import meaning
 from lobgym.envs.rendering.scene import NONE, Dial, Fill, Level, OwnQuote, Sample, Scene, Tile, compact, signed
+from lobgym.sim.actions import EXECUTION, GRID, MAKER, TARGET
 from lobgym.sim.records import BUY, LIVE, SELL, SENT
+from lobgym.sim.view import level_qty
 
 if TYPE_CHECKING:
     from lobgym.envs.core import EnvCore
@@ -30,10 +34,10 @@ _LOG_ROWS: Final = 4096  # fills of all lanes in one step
 _LOG_ROWS_LANE: Final = 256
 _FRONT_UNIT: Final = 1.0 / (1 << 20)
 _NAMES: Final = {
-    "grid": "Grid",
-    "target": "Target position",
-    "maker": "Market making",
-    "execution": "Execution",
+    GRID: "Grid",
+    TARGET: "Target position",
+    MAKER: "Market making",
+    EXECUTION: "Execution",
 }
 
 
@@ -49,10 +53,16 @@ class _Track:
 
 
 class Camera:
-    """Films the lanes of `core`. The session's log of fills is its own: it must be told of every reset and step."""
+    """Films the lanes of `core`. The session's log of fills is its own: it must be told of every reset and step.
 
-    def __init__(self, core: EnvCore) -> None:
+    Args:
+        core: the desk and its episodes.
+        caption: lines of text about a lane, by its number, for those who act above the desk.
+    """
+
+    def __init__(self, core: EnvCore, caption: Callable[[int], tuple[str, ...]] | None = None) -> None:
         self._core = core
+        self._caption = caption
         self._made = core.market.instrument
         self._lot = float(self._made.lot_size) * float(self._made.contract_size)
         self._digits = max(0, -int(self._made.tick_size.as_tuple().exponent))
@@ -109,7 +119,7 @@ class Camera:
                 self._price(min(asks, default=None)),
                 account.position_lots * self._lot,
                 self._made.money_to_float(self._core.desk.equity(lane)),
-                self._wish(track),
+                self._wish(lane),
             )
         )
 
@@ -124,11 +134,34 @@ class Camera:
             found.setdefault((int(order["side"]), int(order["view_tick"])), []).append(quote)
         return found
 
-    def _wish(self, track: _Track) -> float:
-        spec = self._core.spec
-        if spec.kind != "target" or track.codes is None:
+    def _wish(self, lane: int) -> float:
+        """The position aimed at: a target, or where the even pace of a parent order would be."""
+        spec, codes = self._core.spec, self._tracks[lane].codes
+        if spec.kind == TARGET and codes is not None:
+            return spec.target_lots[int(codes[0])] * self._lot
+        task = self._core.desk.tasks[lane]
+        if spec.kind != EXECUTION or task["side"] == 0:
             return NONE
-        return spec.target_lots[int(track.codes[0])] * self._lot
+        done_ns = self._core.desk.session.t_ns(lane) - int(task["start_ns"])
+        share = min(1.0, done_ns / (int(task["end_ns"]) - int(task["start_ns"])))
+        return float(task["side"] * task["lots"] * share * self._lot)
+
+    def _notes(self, lane: int) -> tuple[str, ...]:
+        """What no dial says: the parent order, and the caption."""
+        notes = () if self._caption is None else self._caption(lane)
+        task = self._core.desk.tasks[lane]
+        if task["side"] == 0:
+            return notes
+        done = int(task["side"]) * self._core.desk.session.account(lane).position_lots
+        left_s = max(0, int(task["end_ns"]) - self._core.desk.session.t_ns(lane)) / 1e9
+        arrival = float(self._made.ticks_to_price(int(task["arrival2"]))) / 2
+        what = "buy" if task["side"] == BUY else "sell"
+        lots = int(task["lots"])
+        return (
+            f"{what} {compact(lots * self._lot)}: {100 * done / lots:.0f}% done, {left_s:,.1f} s left, "
+            f"arrival {arrival:,.{self._digits}f}",
+            *notes,
+        )
 
     # -- the scene ---------------------------------------------------------------------------------------------------
 
@@ -147,6 +180,7 @@ class Camera:
             fills=tuple(track.fills),
             dials=self._dials(track),
             tiles=self._tiles(lane),
+            notes=self._notes(lane),
             price_digits=self._digits,
             position_max=core.spec.position_lots_max * self._lot,
             position_unit=self._made.base if not self._made.is_inverse else self._made.quote,
@@ -162,8 +196,9 @@ class Camera:
         core = self._core
         seconds, rest = divmod(core.desk.session.t_ns(lane), 1_000_000_000)
         clock = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        horizon = "" if core.horizon is None else f" of {core.horizon}"
         seed = "" if core.seeds is None else f"   seed {int(core.seeds[lane])}, episode {int(core.episode[lane])}"
-        return f"{clock}.{rest // 1_000_000:03d} UTC   step {int(core.steps[lane])} of {core.horizon}{seed}"
+        return f"{clock}.{rest // 1_000_000:03d} UTC   step {int(core.steps[lane])}{horizon}{seed}"
 
     def _tiles(self, lane: int) -> tuple[Tile, ...]:
         core, track = self._core, self._tracks[lane]
@@ -184,29 +219,14 @@ class Camera:
             return tuple(Dial(name, -1, count) for name, count in zip(action.names, action.bins, strict=True))
         found = []
         for name, code, count in zip(action.names, track.codes.tolist(), action.bins, strict=True):
-            found.append(Dial(name, code, count, self._meaning(name, code)))
+            found.append(Dial(name, code, count, meaning(self._core.spec, self._made, name, code)))
         return tuple(found)
-
-    def _meaning(self, name: str, code: int) -> str:
-        spec: Any = self._core.spec
-        if spec.kind == "target":
-            return f"{spec.targets[code]:+g} of the limit"
-        if spec.kind == "grid":
-            if name == "spacing":
-                return f"{self._text(spec.spacing_ticks[code])} {self._made.quote}"
-            if name == "levels":
-                return f"{code + 1} a side"
-            if name == "skew":
-                return f"{code - 4:+d} quarters" if code != 4 else "none"
-            if name == "size":
-                return compact((code + 1) * spec.order_lots * self._lot)
-            if name == "pause":
-                return "paused" if code == 2 else "quoting"
-        return str(code)
 
     def _levels(self, lane: int, side: int, quotes: dict[tuple[int, int], list[OwnQuote]]) -> tuple[Level, ...]:
         """The best levels of a side, and those with own quotes: as many rows as there are, the furthest left out."""
-        book = dict(self._core.desk.session.ladder(lane, side, _DEEP_LEVELS).tolist())
+        session = self._core.desk.session
+        book = dict(session.ladder(lane, side, _DEEP_LEVELS).tolist())
+        edge = min((side * tick for tick in book), default=0) if len(book) == _DEEP_LEVELS else None
         own = {tick: tuple(orders) for (of, tick), orders in quotes.items() if of == side}
         order = sorted({*book, *own}, key=lambda tick: -side * tick)
         places = {tick: place for place, tick in enumerate(order)}
@@ -219,10 +239,16 @@ class Camera:
         levels = []
         last = -1
         for tick in sorted(shown, key=places.__getitem__):
-            gap = places[tick] > last + 1
+            beyond = edge is not None and side * tick < edge  # what else stands there was not read
+            gap = places[tick] > last + 1 or beyond
             last = places[tick]
-            levels.append(Level(self._text(tick), book.get(tick, 0) * self._lot, own.get(tick, ()), gap))
+            lots = self._displayed(lane, side, tick) if beyond else book.get(tick, 0)
+            levels.append(Level(self._text(tick), lots * self._lot, own.get(tick, ()), gap))
         return tuple(levels)
+
+    def _displayed(self, lane: int, side: int, tick: int) -> int:
+        cursor = int(self._core.desk.session.state.lane["local_cursor"][lane])
+        return int(level_qty(self._core.market.local_view[0], side, tick, cursor))
 
     def _price(self, tick: int | None) -> float:
         return NONE if tick is None else float(self._made.ticks_to_price(tick))

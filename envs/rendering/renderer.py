@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -35,24 +36,27 @@ class Renderer:
     Args:
         core: what it watches; it must call `began` after every reset and `stepped` after every step.
         mode: one of RENDER_MODES. In mode "human" the first lane is shown at each of these calls.
+        caption: lines of text about a lane, by its number.
 
     Raises:
         ExtraMissingError: a package of the extra `render` is not installed.
     """
 
-    def __init__(self, core: EnvCore, mode: str) -> None:
+    def __init__(self, core: EnvCore, mode: str, caption: Callable[[int], tuple[str, ...]] | None = None) -> None:
         self._core = core
         self._mode = mode
-        self._camera = Camera(core)
+        self._camera = Camera(core, caption)
         title = f"lobgym {core.spec.kind} {core.market.instrument.symbol}"
         self._window = Window(title, RENDER_FPS) if mode == "human" else None
 
     @classmethod
-    def watching(cls, core: EnvCore, mode: str | None) -> Renderer | None:
+    def watching(
+        cls, core: EnvCore, mode: str | None, caption: Callable[[int], tuple[str, ...]] | None = None
+    ) -> Renderer | None:
         """A renderer that the core calls from now on, or None without a mode."""
         if mode is None:
             return None
-        made = cls(core, mode)
+        made = cls(core, mode, caption)
         core.watcher = made
         return made
 

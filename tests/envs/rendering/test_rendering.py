@@ -95,7 +95,7 @@ def test_a_scene_shows_what_the_session_says(kind: str) -> None:
         open_orders = orders[np.isin(orders["view_state"], (SENT, LIVE)) & (orders["view_leaves"] > 0)]
         for side, levels in ((BUY, scene.bids), (SELL, scene.asks)):
             assert len(levels) <= BOOK_LEVELS
-            book = {made.ticks_to_price(tick): qty * lot for tick, qty in session.ladder(0, side, 64).tolist()}
+            book = {made.ticks_to_price(tick): qty * lot for tick, qty in session.ladder(0, side, 100_000).tolist()}
             prices = [float(level.price.replace(",", "")) for level in levels]
             assert prices == sorted(prices, reverse=side == BUY)
             mine = {made.ticks_to_price(tick) for tick in open_orders["view_tick"][open_orders["side"] == side]}
