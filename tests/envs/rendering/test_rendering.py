@@ -21,6 +21,7 @@ from lobgym.envs.extras import ExtraMissingError
 from lobgym.envs.rendering import RENDER_MODES, Level, OwnQuote, Renderer, Sample, Scene, as_text, paint
 from lobgym.envs.rendering.camera import BOOK_LEVELS, Camera
 from lobgym.envs.rendering.charts import ticks_of
+from lobgym.envs.rendering.source import ReplaySource
 from lobgym.envs.rendering.style import OWN
 from lobgym.sim.records import BUY, LIVE, SELL, SENT
 
@@ -76,7 +77,7 @@ def test_the_same_episode_has_the_same_pictures() -> None:
 @pytest.mark.parametrize("kind", ["grid", "target"])
 def test_a_scene_shows_what_the_session_says(kind: str) -> None:
     env = LobEnv(kind, **SHORT)
-    camera = Camera(env.core)
+    camera = Camera(ReplaySource(env.core))
     env.core.watcher = camera
     env.reset(seed=3)
     session, made = env.core.desk.session, env.core.market.instrument
