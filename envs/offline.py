@@ -56,6 +56,11 @@ class OfflineExport:
     steps: int
     returns: tuple[float, ...]
 
+    @property
+    def folder(self) -> Path:
+        """What `minari.MinariDataset` opens."""
+        return self.root / self.dataset_id / "data"
+
 
 def export_minari(
     env_id: str,
@@ -96,7 +101,7 @@ def export_minari(
         raise ParamsError(f"episodes must be an integer of at least 1, got {episodes!r}")
     if not _ID.fullmatch(dataset_id):
         raise ExportError(f"{dataset_id!r} is no name of a data set: write it as 'lobgym/grid/static-v0'")
-    root = Path(path) if path is not None else Path(_default_root())
+    root = Path(_default_root() if path is None else path).resolve()  # Minari mistakes a relative one
     if (root / dataset_id).exists():
         raise ExportError(f"{root / dataset_id} exists: choose another version, as {_next_version(dataset_id)!r}")
     env = gymnasium.make(env_id, **arguments)

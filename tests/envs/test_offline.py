@@ -96,6 +96,7 @@ def test_the_same_export_is_the_same_data_and_batches_do_not_matter(
 
 def test_what_cannot_be_exported_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     acting = noise("lobgym/Grid-v0")
+    variables = dict(os.environ)
     with pytest.raises(ExportError, match="no name of a data set"):
         export_minari("lobgym/Grid-v0", acting, 1, "no version", tmp_path, **SHORT)
     with pytest.raises(ExportError, match="plain data"):
@@ -110,7 +111,7 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(RuntimeError):
         export_minari("lobgym/Grid-v0", Broken(gymnasium.spaces.Discrete(2)), 1, "a-v0", tmp_path, **SHORT)
     assert list(tmp_path.iterdir()) == []
-    assert "MINARI_DATASETS_PATH" not in os.environ
+    assert os.environ.get("MINARI_DATASETS_PATH") == variables.get("MINARI_DATASETS_PATH")
     export_minari("lobgym/Grid-v0", acting, 1, "a-v0", tmp_path, **SHORT)
     with pytest.raises(ExportError, match="'a-v1'"):
         export_minari("lobgym/Grid-v0", acting, 1, "a-v0", tmp_path, **SHORT)

@@ -21,6 +21,7 @@ from lobgym.envs.extras import ExtraMissingError
 from lobgym.envs.rendering import RENDER_MODES, Level, OwnQuote, Renderer, Sample, Scene, as_text, paint
 from lobgym.envs.rendering.camera import BOOK_LEVELS, Camera
 from lobgym.envs.rendering.charts import ticks_of
+from lobgym.envs.rendering.source import ReplaySource
 from lobgym.envs.rendering.style import OWN
 from lobgym.sim.records import BUY, LIVE, SELL, SENT
 
@@ -76,7 +77,7 @@ def test_the_same_episode_has_the_same_pictures() -> None:
 @pytest.mark.parametrize("kind", ["grid", "target"])
 def test_a_scene_shows_what_the_session_says(kind: str) -> None:
     env = LobEnv(kind, **SHORT)
-    camera = Camera(env.core)
+    camera = Camera(ReplaySource(env.core))
     env.core.watcher = camera
     env.reset(seed=3)
     session, made = env.core.desk.session, env.core.market.instrument
@@ -95,7 +96,7 @@ def test_a_scene_shows_what_the_session_says(kind: str) -> None:
         open_orders = orders[np.isin(orders["view_state"], (SENT, LIVE)) & (orders["view_leaves"] > 0)]
         for side, levels in ((BUY, scene.bids), (SELL, scene.asks)):
             assert len(levels) <= BOOK_LEVELS
-            book = {made.ticks_to_price(tick): qty * lot for tick, qty in session.ladder(0, side, 64).tolist()}
+            book = {made.ticks_to_price(tick): qty * lot for tick, qty in session.ladder(0, side, 100_000).tolist()}
             prices = [float(level.price.replace(",", "")) for level in levels]
             assert prices == sorted(prices, reverse=side == BUY)
             mine = {made.ticks_to_price(tick) for tick in open_orders["view_tick"][open_orders["side"] == side]}
