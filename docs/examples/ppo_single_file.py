@@ -18,7 +18,7 @@ from torch.distributions import Normal
 
 from lobgym.envs import RewardTerms
 
-ENV_ID = "lobgym.envs:lobgym/Grid-v0"
+ENV_ID = "lobgym.envs:lobgym/MarketMaking-v0"
 TOTAL_STEPS = 300_000
 LANES, ROLLOUT, EPOCHS, BATCH = 32, 128, 4, 1024
 LEARNING_RATE, GAMMA, GAE_LAMBDA, CLIP, VALUE_WEIGHT, NORM_MAX = 1e-3, 0.99, 0.95, 0.2, 0.5, 0.5

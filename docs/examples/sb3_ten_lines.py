@@ -9,7 +9,7 @@ from lobgym.envs import RewardTerms
 from lobgym.envs.sb3 import make_sb3_vec_env
 
 STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
-ENV = {"env_id": "lobgym/Grid-v0", "horizon": 240, "reward": RewardTerms(scale=0.1)}
+ENV = {"env_id": "lobgym/MarketMaking-v0", "horizon": 240, "reward": RewardTerms(scale=0.1)}
 train = make_sb3_vec_env(num_envs=32, seed=0, split="train", **ENV)
 test = make_sb3_vec_env(num_envs=32, seed=1, split="test", **ENV)
 model = PPO("MlpPolicy", train, n_steps=128, batch_size=1024, n_epochs=4, learning_rate=1e-3, seed=0, device="cpu")
