@@ -7,6 +7,7 @@ fail would be none.
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from lobgym.envs.testing import (
 )
 from lobgym.envs.testing.__main__ import main
 from tests.envs.broken import ID, made_by_hand, subject
+from tests.house.pages import table
+from tests.project import ROOT
 
 # fault, the check that sees it, a word of what it says
 FAULTS = [
@@ -134,6 +137,15 @@ def test_hashes_see_bits_types_and_shapes_but_not_the_order_of_keys():
     assert difference({"a": [1, 2]}, {"a": [1, 3]}, "info") == "info['a'][1]: 2 against 3"
     assert difference({"a": 1}, {"b": 1}, "info") == "info: keys ['a', 'b'] are on one side only"
     assert difference([1], [1, 2], "x") == "x: 1 entries against 2"
+
+
+def test_the_page_lists_the_checks_and_the_fields_of_a_subject():
+    page = (ROOT / "docs/testing-environments.md").read_text(encoding="utf-8")
+    assert [row[0].strip("`") for row in table(page, "check", "promise")] == list(CHECKS)
+    rows = {row[0].strip("`"): row[1] for row in table(page, "field", "default")}
+    assert list(rows) == [field.name for field in fields(Subject)]
+    for name in ("steps", "lanes", "seed", "seeds_matter", "mistakes", "altered"):
+        assert rows[name] == str(getattr(Subject, name))
 
 
 def test_the_command_prints_a_line_a_check_and_fails_with_it(capsys: pytest.CaptureFixture[str]):
