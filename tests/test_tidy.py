@@ -58,6 +58,7 @@ EXEMPT = {
 
 # Modules that nobody in lobgym imports, each with the reason why it is not dead.
 ENTRY_POINTS = {
+    "lobgym.envs.arena_v0": "what PettingZoo's users import, docs/environments/arena.md",
     "lobgym.experiments.cli": "the command `lobgym`",
     "lobgym.sim.strategy": "what users' compiled strategies import, docs/simulator.md",
     "lobgym.experiments.sniper": "`python -m lobgym.experiments.sniper`, the table in docs/market.md",

@@ -1,0 +1,118 @@
+"""`ArenaAgentEnv`: one agent of the arena as an ordinary Gymnasium environment, the others following policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from lobgym.envs.arena.config import ArenaConfig
+from lobgym.envs.arena.core import ArenaCore
+from lobgym.envs.arena.others import ArenaPolicy, default_policy
+from lobgym.envs.arena.spaces import action_space_of, observation_space_of
+from lobgym.envs.errors import ResetNeededError
+from lobgym.sim.errors import ParamsError
+
+__all__ = ["ArenaAgentEnv"]
+
+
+class ArenaAgentEnv(gymnasium.Env[NDArray[np.float32], Any]):
+    """An agent of an arena.
+
+    Args:
+        agent: which one this environment's actions are for.
+        others: policies of the others, by agent or role (`lobgym.envs.arena.others.ArenaPolicy`); those that are not
+            in it follow `default_policy`. A policy that several agents share is asked once for all of them.
+        render_mode: None or "ansi".
+        arguments: fields of `ArenaConfig`.
+
+    The episode ends when the agent's does: terminated where it is bankrupt, liquidated or has filled its parent order,
+    truncated after `max_cycles` steps. Others may be gone before that.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 10}  # type: ignore[misc]
+
+    def __init__(
+        self,
+        agent: str = "maker_0",
+        others: Mapping[str, ArenaPolicy] | None = None,
+        render_mode: str | None = None,
+        **arguments: Any,
+    ) -> None:
+        if render_mode not in (None, "ansi"):
+            raise ParamsError(f"render_mode must be None or 'ansi', got {render_mode!r}")
+        self.render_mode = render_mode
+        self.core = ArenaCore(ArenaConfig(**arguments))
+        if agent not in self.core.index:
+            raise ParamsError(f"no agent {agent!r} in this arena; there are {', '.join(self.core.agents)}")
+        self.agent = agent
+        self._i = self.core.index[agent]
+        self._groups = self._grouped(others or {})
+        self.observation_space = observation_space_of()
+        self.action_space = action_space_of(self.core.specs[self._i].action)
+
+    def _grouped(self, others: Mapping[str, ArenaPolicy]) -> list[tuple[Any, list[int]]]:
+        """Each policy with the agents that follow it."""
+        core = self.core
+        known = {*core.agents, *(role.name for role in core.config.roles)} - {self.agent}
+        unknown = sorted(set(others) - known)
+        if unknown:
+            raise ParamsError(
+                f"others: no other agent or role {unknown[0]!r} here; there are {', '.join(sorted(known))}"
+            )
+        groups: dict[int, tuple[Any, list[int]]] = {}
+        for i, (name, role) in enumerate(zip(core.agents, core.config.roles, strict=True)):
+            if i == self._i:
+                continue
+            policy = others.get(name, others.get(role.name))
+            if policy is None:
+                policy = default_policy(role.kind, core.specs[i].action)
+            if not callable(getattr(policy, "act", None)):
+                raise ParamsError(f"the policy of {name} must have act(observations) -> actions, got {policy!r}")
+            groups.setdefault(id(policy), (policy, []))[1].append(i)
+        return list(groups.values())
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start the episode 0 of `seed`, or without one the next episode of the seed that the environment has."""
+        super().reset(seed=seed, options=options)
+        core = self.core
+        core.reset(seed)
+        assert core.seed is not None
+        for policy, agents in self._groups:
+            if hasattr(policy, "reset"):
+                policy.reset(len(agents), (core.seed + 1_000_003 * core.episode + agents[0]) % (1 << 63))
+        info = {"start_ns": core.now_ns, "episode_id": core.episode, "lane_seed": core.seed}
+        return core.run.observations[self._i].copy(), info
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """One interval of the arena.
+
+        Raises:
+            ResetNeededError: no episode is running. ActionError: an action outside its space, also another agent's.
+        """
+        core, run, i = self.core, self.core.run, self._i
+        if not run.live[i]:
+            raise ResetNeededError("step() without a running episode: call reset() first")
+        core.take(i, action)
+        for policy, agents in self._groups:
+            for k, one in zip(agents, policy.act(run.observations[agents]), strict=True):
+                core.take(k, one)
+        core.go()
+        info = core.info(i)
+        terminated = bool(run.end[i])
+        truncated = not terminated and core.steps >= core.max_cycles
+        observation, reward = run.observations[i].copy(), float(run.gains[i])
+        core.leave()
+        if terminated or truncated:
+            info["summary"] = core.summary(i)
+            run.live[i] = False
+        return observation, reward, terminated, truncated, info
+
+    def render(self) -> str | None:
+        """The market and every agent in a few lines, or None without a render mode."""
+        return self.core.line() if self.render_mode == "ansi" else None
