@@ -23,7 +23,7 @@ __all__ = [
     "CHANGE_DTYPE",
     "EPOCH_DTYPE",
     "FLAGS_SHIFT",
-    "GROUP_ROWS",
+    "GROUP_STAMPS",
     "IMPLIED",
     "LADDER_EVERY",
     "LADDER_LEVELS",
@@ -88,7 +88,7 @@ MARK_DTYPE: Final = np.dtype([
     ("cum_sell", np.int64),
 ])  # fmt: skip
 
-GROUP_ROWS: Final = 8  # rows of one entry of `group_ns`, and of those again one of `block_ns`
+GROUP_STAMPS: Final = 8  # stamps of one entry of `group_ns`, and of those again one of `block_ns`
 
 LADDER_EVERY: Final = 64  # rows between two ladder checkpoints
 LADDER_LEVELS: Final = 16  # levels a side in a checkpoint
@@ -111,10 +111,13 @@ class Book(NamedTuple):
     ladder_qty: NDArray[np.int64]  # [.., 2, LADDER_LEVELS]
     ladder_count: NDArray[np.int8]  # [.., 2]
     epochs: NDArray[np.void]  # [E] EPOCH_DTYPE
-    # The stamps as a tree: a search reads one cache line of each level, where a plain one reads one a step.
-    # Last stamp of each GROUP_ROWS rows; a whole number of blocks, padded with the greatest.
-    group_ns: NDArray[np.int64]
-    block_ns: NDArray[np.int64]  # last one of each GROUP_ROWS groups
+    # The S different stamps, several times fewer than rows, as a tree: a search reads one cache line of each of its
+    # levels, where a plain one reads one a step.
+    stamp_ns: NDArray[np.int64]  # [whole blocks] ascending, then the greatest number
+    stamp_row: NDArray[np.int32]  # [S + 1] first row of each stamp, then R
+    stamp_mark: NDArray[np.int32]  # [R // MARK_EVERY + 1] stamps whose first row lies before rows 0, MARK_EVERY, ...
+    group_ns: NDArray[np.int64]  # last one of each GROUP_STAMPS stamps
+    block_ns: NDArray[np.int64]  # last one of each GROUP_STAMPS of those
 
 
 # -- rows --------------------------------------------------------------------------------------------------------

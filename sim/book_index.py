@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.book import GROUP_ROWS, MARK_DTYPE, MARK_EVERY, ROW_LEVEL, row_kind
+from lobgym.sim.book import GROUP_STAMPS, MARK_DTYPE, MARK_EVERY, ROW_LEVEL, row_kind
 from lobgym.sim.jit import njit_leaf, njit_lean
 from lobgym.sim.records import BUY
 
@@ -34,15 +34,51 @@ def _place(rows: NDArray[np.void], place: NDArray[np.int32], out: NDArray[np.int
             place[level] += 1
 
 
-def index_stamps(ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """`group_ns` and `block_ns` of a book."""
-    blocks = -(-len(ns) // GROUP_ROWS**2)
-    groups = np.full(blocks * GROUP_ROWS, _NEVER, np.int64)
-    full = ns[GROUP_ROWS - 1 :: GROUP_ROWS]
-    groups[: len(full)] = full
-    if len(ns) % GROUP_ROWS > 0:
-        groups[len(full)] = ns[-1]
-    return groups, groups[GROUP_ROWS - 1 :: GROUP_ROWS].copy()
+def index_stamps(ns: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The fields of a book that lead from stamps to rows, for the stamps of its rows."""
+    mark = np.zeros(len(ns) // MARK_EVERY + 1, np.int32)
+    count = _count_stamps(ns, mark)
+    blocks = -(-count // GROUP_STAMPS**2)
+    stamps = np.full(blocks * GROUP_STAMPS**2, _NEVER, np.int64)
+    row = np.zeros(count + 1, np.int32)
+    _list_stamps(ns, stamps, row[1:])
+    groups = stamps[GROUP_STAMPS - 1 :: GROUP_STAMPS].copy()
+    block = groups[GROUP_STAMPS - 1 :: GROUP_STAMPS].copy()
+    return {"stamp_ns": stamps, "stamp_row": row, "stamp_mark": mark, "group_ns": groups, "block_ns": block}
+
+
+@njit_lean
+def _count_stamps(ns: NDArray[np.int64], mark: NDArray[np.int32]) -> int:
+    """How many different stamps there are; sets how many of them begin before each mark.
+
+    Unsigned indices: others might count from the end, and the code generator would compare one stamp at a time.
+    """
+    count = 0
+    for k in range(mark.shape[0]):
+        mark[k] = count
+        first = k * MARK_EVERY
+        here = ns[first:]
+        changes = int(first < ns.shape[0] and (first == 0 or ns[first] != ns[first - 1]))
+        if here.shape[0] >= MARK_EVERY:
+            for j in range(1, MARK_EVERY):
+                changes += here[np.uint64(j)] != here[np.uint64(j - 1)]
+        else:
+            for j in range(1, here.shape[0]):
+                changes += here[j] != here[j - 1]
+        count += changes
+    return count
+
+
+@njit_lean
+def _list_stamps(ns: NDArray[np.int64], stamps: NDArray[np.int64], ends: NDArray[np.int32]) -> None:
+    """Write each stamp and where it ends. Whether a row begins another is a toss: all write, the last one stays."""
+    at = 0
+    before = ns[0] if ns.shape[0] > 0 else 0
+    for row in range(ns.shape[0]):
+        at += ns[row] != before
+        before = ns[row]
+        stamps[at] = before
+        ends[at] = row + 1
 
 
 def index_marks(

@@ -56,7 +56,7 @@ from lobgym.sim.records import (
 from lobgym.sim.settlement import schedule
 from lobgym.sim.stretch import apply_rows
 from lobgym.sim.trades import raise_fee_tier
-from lobgym.sim.view import cursor_at, row_ns, seek_forward
+from lobgym.sim.view import row_ns, seek_stamp, stamp_row, stamps_at
 from lobgym.sim.world import World, exch_of, lane_at, local_of, order_at, request_at, response_at, restore_defaults
 
 __all__ = [
@@ -94,8 +94,10 @@ def reset_lane(
     restore_defaults(w, i)
     lane["seed"] = seed
     lane["t_ns"] = t_ns
-    lane["exch_cursor"] = cursor_at(exch_of(w), t_ns)
-    lane["local_cursor"] = cursor_at(local_of(w), _received_by(w, i, t_ns))
+    lane["exch_stamp"] = stamps_at(exch_of(w), t_ns)
+    lane["local_stamp"] = stamps_at(local_of(w), _received_by(w, i, t_ns))
+    lane["exch_cursor"] = stamp_row(exch_of(w), lane["exch_stamp"])
+    lane["local_cursor"] = stamp_row(local_of(w), lane["local_stamp"])
     lane["digest"] = seed
     lane["next_id"] = 1
     lane["next_rank"] = 1
@@ -376,17 +378,20 @@ def advance(w: World, i: int, t_ns: int) -> int:
     size = w["max_requests"]
     cursor = lane["exch_cursor"]
     # Both books' ends first: neither search waits for the other's memory.
-    exch_end = seek_forward(exch, cursor, t_ns)
-    local_end = seek_forward(local_of(w), lane["local_cursor"], _received_by(w, i, t_ns))
+    stamp = lane["exch_stamp"]
+    exch_end = seek_stamp(exch, stamp, t_ns)
+    local_end = seek_stamp(local_of(w), lane["local_stamp"], _received_by(w, i, t_ns))
     while lane["error"] == 0:
         due = request_at(w, i, lane["request_head"])["due_ns"] if lane["request_count"] > 0 else _FOREVER
         check = lane["check_ns"]
         stop = min(due, check)
-        end = exch_end if stop >= t_ns else seek_forward(exch, cursor, stop)
+        stamp = exch_end if stop >= t_ns else seek_stamp(exch, stamp, stop)
+        end = stamp_row(exch, stamp)
         if lane["live_orders"] > 0:
             apply_rows(w, i, cursor, end)
         cursor = end
         lane["exch_cursor"] = end
+        lane["exch_stamp"] = stamp
         if lane["error"] != 0:
             break
         if check <= due and check <= t_ns:
@@ -410,7 +415,8 @@ def advance(w: World, i: int, t_ns: int) -> int:
         else:
             call_modify_arrives(w, i, request["slot"], due, end, request["tick"], request["qty"], request["leaves"])
     learn(w, i, t_ns)
-    lane["local_cursor"] = local_end
+    lane["local_stamp"] = local_end
+    lane["local_cursor"] = stamp_row(local_of(w), local_end)
     lane["t_ns"] = t_ns
     return 0
 

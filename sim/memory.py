@@ -38,6 +38,8 @@ __all__ = [
     "caller",
     "column",
     "copier",
+    "copy_into",
+    "copy_of",
     "grid",
     "member",
     "prefetcher",
@@ -72,6 +74,18 @@ def aligned_zeros(shape: tuple[int, ...], dtype: Dtype) -> NDArray[Any]:
     room = np.zeros(size + CACHE_LINE, np.uint8)
     start = -int(room.ctypes.data) % CACHE_LINE
     return room[start : start + size].view(dtype).reshape(shape)
+
+
+def copy_of(records: NDArray[Any]) -> NDArray[Any]:
+    """A copy of contiguous records, as bytes: numpy alone copies field by field, which takes fifteen times as long."""
+    whole = np.dtype((np.void, records.dtype.itemsize))
+    return records.view(whole).copy().view(records.dtype)
+
+
+def copy_into(out: NDArray[Any], records: NDArray[Any]) -> None:
+    """Overwrite contiguous records with others of the same dtype and shape, as bytes."""
+    whole = np.dtype((np.void, records.dtype.itemsize))
+    np.copyto(out.view(whole), records.view(whole))
 
 
 # -- without the compiler ----------------------------------------------------------------------------------------------

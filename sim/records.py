@@ -243,6 +243,8 @@ LANE_DTYPE: Final = np.dtype(
         ("t_ns", np.int64),
         ("exch_cursor", np.int64),  # rows of Market.exch already applied
         ("local_cursor", np.int64),  # rows of Market.local already seen
+        ("exch_stamp", np.int64),  # how many different stamps those rows have
+        ("local_stamp", np.int64),
         ("error", np.int64),  # 0, or one of ERR_*: the lane stopped
         ("digest", np.uint64),  # running digest of every response the exchange gave
         ("next_id", np.int64),

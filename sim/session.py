@@ -30,6 +30,7 @@ from lobgym.sim.ladder import ladder
 from lobgym.sim.lane_errors import lane_error, raise_lane_error
 from lobgym.sim.lanes import Lanes, bind_log, lane_defaults, make_world, new_lanes
 from lobgym.sim.market import Market
+from lobgym.sim.memory import copy_into, copy_of
 from lobgym.sim.mids import last_quoted_mid2
 from lobgym.sim.money import fits
 from lobgym.sim.params import SimParams
@@ -383,7 +384,7 @@ class Session:
         """
         if self.log == "off":
             raise SessionError("this session keeps no log; make it with log='fills' or 'full', and log_rows")
-        rows: NDArray[np.void] = self.state.log[: int(self._world["log_count"][0])].copy()
+        rows = copy_of(self.state.log[: int(self._world["log_count"][0])])
         self._world["log_count"] = 0
         return rows
 
@@ -419,7 +420,7 @@ class Session:
     def snapshot(self) -> Snapshot:
         """Copy the state of every lane."""
         return Snapshot(
-            self.market.digest, tuple(array.copy() for array in self.state), int(self._world["log_count"][0])
+            self.market.digest, tuple(copy_of(array) for array in self.state), int(self._world["log_count"][0])
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -428,7 +429,7 @@ class Session:
             raise SessionError(f"restore takes what snapshot() gave, got {type(snapshot).__name__}")
         self.check_snapshot(snapshot)
         for array, copy in zip(self.state, snapshot.arrays, strict=True):
-            array[...] = copy
+            copy_into(array, copy)
         self._world["log_count"] = snapshot.log_count
 
     def check_snapshot(self, snapshot: Snapshot) -> None:

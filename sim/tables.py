@@ -75,8 +75,7 @@ def compile_events(events: NDArray[np.void], kernel: Callable[[Work], None], imp
     written = _write_rows(events, None, levels, kernel, implied)
     if levels.in_order:
         exch, twin = _finish(written, levels)
-        stamps = index_stamps(twin)
-        local, last = exch._replace(ns=twin, group_ns=stamps[0], block_ns=stamps[1]), -1
+        local, last = exch._replace(ns=twin, **index_stamps(twin)), -1
     else:
         exch = _finish(written, levels)[0]
         order = np.argsort(events["local_ns"], kind="stable").astype(np.int32)
@@ -184,10 +183,9 @@ def _finish(written: _Written, levels: Levels) -> tuple[Book, NDArray[np.int64]]
     touch_start, touch_row = index_touches(lists["rows"], touches)
     marks = index_marks(rows, lists["bids"], lists["asks"], lists["prints"])
     twin = lists.pop("twin")
-    stamps = index_stamps(lists["ns"])
     book = Book(
         level_tick=levels.tick, bid_levels=levels.bids, touch_start=touch_start, touch_row=touch_row, marks=marks,
-        group_ns=stamps[0], block_ns=stamps[1], **lists,
+        **index_stamps(lists["ns"]), **lists,
     )  # fmt: skip
     for field in (*book, twin):
         if isinstance(field, np.ndarray):

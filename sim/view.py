@@ -14,7 +14,7 @@ import numpy as np
 from lobgym.sim.book import (
     CHANGE_DTYPE,
     EPOCH_DTYPE,
-    GROUP_ROWS,
+    GROUP_STAMPS,
     LADDER_LEVELS,
     MARK_DTYPE,
     MARK_EVERY,
@@ -52,6 +52,7 @@ __all__ = [
     "bought_lots",
     "cursor_at",
     "fetch_row",
+    "fetch_stamps",
     "find_level",
     "is_known",
     "ladder_count",
@@ -70,7 +71,11 @@ __all__ = [
     "row_ns",
     "row_word",
     "seek_forward",
+    "seek_stamp",
     "sold_lots",
+    "stamp_of",
+    "stamp_row",
+    "stamps_at",
     "touch_at",
     "touch_row",
     "touch_start",
@@ -82,11 +87,11 @@ _TABLES: Final = tuple(name for name in Book._fields if name != "bid_levels")
 VIEW_DTYPE: Final = np.dtype(
     [(name, np.int64) for name in _TABLES]
     + [(name, np.int64) for name in ("size", "levels", "bid_levels", "bid_changes", "ask_changes", "print_count")]
-    + [("epoch_count", np.int64), ("blocks", np.int64), ("ghosts", np.int64)],
+    + [("epoch_count", np.int64), ("stamps", np.int64), ("blocks", np.int64), ("ghosts", np.int64)],
     align=True,
 )
 
-_BLOCK_ROWS: Final = GROUP_ROWS * GROUP_ROWS
+_BLOCK_STAMPS: Final = GROUP_STAMPS * GROUP_STAMPS
 _NEAR_BLOCKS: Final = 8  # that a seek looks through before it jumps
 
 BookView: TypeAlias = Any  # a record of VIEW_DTYPE
@@ -106,8 +111,12 @@ ask_row = member(VIEW_DTYPE, "asks", CHANGE_DTYPE, "row")
 ask_tick = member(VIEW_DTYPE, "asks", CHANGE_DTYPE, "tick")
 print_row = member(VIEW_DTYPE, "prints", PRINT_DTYPE, "row")
 fetch_row = prefetcher(VIEW_DTYPE, "rows", ROW_DTYPE)  # (book, row)
+fetch_stamps = prefetcher(VIEW_DTYPE, "stamp_ns", np.int64)  # (book, s)
 _mark = table(VIEW_DTYPE, "marks", MARK_DTYPE)
 _epoch = table(VIEW_DTYPE, "epochs", EPOCH_DTYPE)
+stamp_row = column(VIEW_DTYPE, "stamp_row", np.int32)  # (book, s): the cursor after s different stamps
+_stamp_ns = column(VIEW_DTYPE, "stamp_ns", np.int64)
+_stamp_mark = column(VIEW_DTYPE, "stamp_mark", np.int32)
 _group_ns = column(VIEW_DTYPE, "group_ns", np.int64)
 _block_ns = column(VIEW_DTYPE, "block_ns", np.int64)
 _ladder_level = column(VIEW_DTYPE, "ladder_level", np.int32)
@@ -130,6 +139,7 @@ def make_view(book: Book, ghosts: bool = False) -> np.ndarray[Any, Any]:
     view["ask_changes"] = len(book.asks)
     view["print_count"] = len(book.prints)
     view["epoch_count"] = len(book.epochs)
+    view["stamps"] = len(book.stamp_row) - 1
     view["blocks"] = len(book.block_ns)
     view["ghosts"] = ghosts
     return view
@@ -166,27 +176,22 @@ def ladder_count(book: BookView, mark: int, side: int) -> int:
 
 
 @njit_leaf
-def _cursor_in_block(book: BookView, block: int, t_ns: int) -> int:
-    """Number of rows stamped at or before `t_ns`, where `block` is the first that ends later.
+def _stamps_in_block(book: BookView, block: int, t_ns: int) -> int:
+    """Number of different stamps at or before `t_ns`, where `block` is the first that ends later.
 
     Counts instead of searching: no step waits for the one before, and nothing is guessed wrong.
     """
     if block >= book["blocks"]:
-        return int(book["size"])
-    group = block * GROUP_ROWS
+        return int(book["stamps"])
+    group = block * GROUP_STAMPS
     passed = 0
-    for j in range(GROUP_ROWS):
+    for j in range(GROUP_STAMPS):
         passed += _group_ns(book, group + j) <= t_ns
-    row = (group + passed) * GROUP_ROWS
-    size = int(book["size"])
-    if row + GROUP_ROWS <= size:
-        passed = 0
-        for j in range(GROUP_ROWS):
-            passed += row_ns(book, row + j) <= t_ns
-        return row + passed
-    while row < size and row_ns(book, row) <= t_ns:
-        row += 1
-    return min(row, size)
+    stamp = (group + passed) * GROUP_STAMPS
+    passed = 0
+    for j in range(GROUP_STAMPS):
+        passed += _stamp_ns(book, stamp + j) <= t_ns
+    return stamp + passed
 
 
 @njit_inner
@@ -208,8 +213,8 @@ def _block_from(book: BookView, low: int, t_ns: int) -> int:
 
 
 @njit_lean
-def cursor_at(book: BookView, t_ns: int) -> int:
-    """Number of rows stamped at or before `t_ns`."""
+def stamps_at(book: BookView, t_ns: int) -> int:
+    """Number of different stamps at or before `t_ns`."""
     low = 0
     high = int(book["blocks"])
     while low < high:
@@ -218,23 +223,45 @@ def cursor_at(book: BookView, t_ns: int) -> int:
             low = middle + 1
         else:
             high = middle
-    return _cursor_in_block(book, low, t_ns)
+    return _stamps_in_block(book, low, t_ns)
+
+
+@njit_lean
+def cursor_at(book: BookView, t_ns: int) -> int:
+    """Number of rows stamped at or before `t_ns`."""
+    return stamp_row(book, stamps_at(book, t_ns))
 
 
 @njit_leaf
-def seek_forward(book: BookView, start: int, t_ns: int) -> int:
-    """`cursor_at`, knowing that it is at least `start`: short moves cost little, long ones no more than they must."""
-    size = book["size"]
-    if start >= size or row_ns(book, start) > t_ns:
+def seek_stamp(book: BookView, start: int, t_ns: int) -> int:
+    """`stamps_at`, knowing that it is at least `start`: short moves cost little, long ones no more than they must."""
+    if start >= book["stamps"] or _stamp_ns(book, start) > t_ns:
         return start
     blocks = int(book["blocks"])
-    block = start // _BLOCK_ROWS
+    block = start // _BLOCK_STAMPS
     end = min(block + _NEAR_BLOCKS, blocks)
     while block < end and _block_ns(book, block) <= t_ns:
         block += 1
     if block == end and block < blocks:
         block = _block_from(book, block, t_ns)
-    return _cursor_in_block(book, block, t_ns)
+    return _stamps_in_block(book, block, t_ns)
+
+
+@njit_leaf
+def stamp_of(book: BookView, cursor: int) -> int:
+    """Number of different stamps whose rows begin before the cursor."""
+    stamp = int(_stamp_mark(book, cursor // MARK_EVERY))
+    while stamp < book["stamps"] and stamp_row(book, stamp) < cursor:
+        stamp += 1
+    return stamp
+
+
+@njit_leaf
+def seek_forward(book: BookView, start: int, t_ns: int) -> int:
+    """`cursor_at`, knowing that it is at least `start`."""
+    if start >= book["size"] or row_ns(book, start) > t_ns:
+        return start
+    return stamp_row(book, seek_stamp(book, stamp_of(book, start), t_ns))
 
 
 # -- bests and prints --------------------------------------------------------------------------------------------

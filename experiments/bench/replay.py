@@ -112,7 +112,8 @@ def _ours(tape: Tape, keep: bool) -> tuple[float, float, Session]:
     session = Session(market, SimParams(profile="hftbacktest", entry_ns=ORDER_NS, response_ns=ORDER_NS))
     # From the first row on, as the peer does; a session begins when the book has two sides.
     session.state.lane["t_ns"] = tape.start_ns
-    session.state.lane["exch_cursor"] = session.state.lane["local_cursor"] = 0
+    for name in ("exch_cursor", "local_cursor", "exch_stamp", "local_stamp"):
+        session.state.lane[name] = 0
     _trade(session.world, keep, tape.start_ns, market.end_ns)
     done = time.perf_counter()
     raise_lane_error(session.state)

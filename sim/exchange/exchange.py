@@ -61,7 +61,7 @@ from lobgym.sim.importers.order_tape import OrderTape
 from lobgym.sim.instrument import SYNTH, Instrument
 from lobgym.sim.lane_errors import raise_lane_error
 from lobgym.sim.lanes import Lanes, bind_lanes, lane_defaults, new_lanes
-from lobgym.sim.memory import address_of
+from lobgym.sim.memory import address_of, copy_of
 from lobgym.sim.money import economics_of, fits
 from lobgym.sim.params import SimParams
 from lobgym.sim.queue import LOTS_MAX
@@ -355,7 +355,7 @@ class Exchange:
         """LOG_DTYPE[k]: the members' event log in order of events; it is empty afterwards."""
         if self.log == "off":
             raise SessionError("this exchange keeps no log; make it with log='fills' or 'full', and log_rows")
-        rows: NDArray[np.void] = self.state.log[: int(self._world["log_count"][0])].copy()
+        rows = copy_of(self.state.log[: int(self._world["log_count"][0])])
         self._world["log_count"] = 0
         return rows
 

@@ -233,7 +233,7 @@ def test_orders_that_are_one_share_their_book(compile_market: Any, small_tape: T
     assert all(
         a is b
         for name, a, b in zip(Book._fields, *books_of(market), strict=True)
-        if name not in ("ns", "group_ns", "block_ns")
+        if name not in ("ns", "stamp_ns", "stamp_row", "stamp_mark", "group_ns", "block_ns")
     )
     np.testing.assert_array_equal(market.local.ns, market.exch.ns + 250)
     order = tape.local_order().astype(np.int32)
