@@ -9,10 +9,11 @@ import numpy as np
 from lobgym.sim.answers import answer, answer_order, give_answer
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.calls import call_mark_rivals, call_submit_arrives, call_sync_front, entry
-from lobgym.sim.front import next_at_price
+from lobgym.sim.front import next_at_price, place_by_orders
 from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.margin import lacks_margin
 from lobgym.sim.matching import next_resting, rebound, takeable, walk
+from lobgym.sim.queue import L3_FIFO
 from lobgym.sim.records import (
     ACK,
     ALREADY_DONE,
@@ -151,7 +152,7 @@ def price_band(w: World, opposite: int, side: int) -> int:
 
 
 @njit_leaf
-def rest(w: World, i: int, slot: int, cursor: int, alone: bool) -> None:
+def rest(w: World, i: int, slot: int, ns: int, cursor: int, alone: bool) -> None:
     """The order stands in the book from here on; with nothing before it if it is `alone` at its price."""
     lane = lane_at(w, i)
     order = order_at(w, i, slot)
@@ -163,6 +164,8 @@ def rest(w: World, i: int, slot: int, cursor: int, alone: bool) -> None:
     order["shared"] = 0
     order["sync"] = cursor
     order["queue_state"] = QUEUE_FRONT if alone else QUEUE_UNSEEN
+    if lane["queue_model"] == L3_FIFO:
+        place_by_orders(w, i, slot, ns, cursor, alone)
     bit = _ONE << np.uint64(tick & _BITS)
     if order["side"] == BUY:
         if lane["bid_mask"] & bit:
@@ -219,7 +222,7 @@ def _enter(
         order["state"] = DONE
         answer_order(w, i, slot, EXPIRED, ns, NOTHING_TO_TAKE)
         return
-    rest(w, i, slot, cursor, reaches)
+    rest(w, i, slot, ns, cursor, reaches)
     if fresh:
         answer(w, i, slot, side, ACK, ns, tick, order["leaves"], 0, 0, 0, 0)
 
@@ -266,7 +269,7 @@ def submit_arrives(w: World, i: int, slot: int, ns: int, cursor: int) -> None:
     inside = bid < tick < ask and bid != NO_BID and ask != NO_ASK
     known = inside or lane["known_low"] <= tick <= lane["known_high"] or w["profile"] != 0
     if order["tif"] <= GTX and clear and known and not w["gated"] and not order["reduce_only"]:
-        rest(w, i, slot, cursor, False)
+        rest(w, i, slot, ns, cursor, False)
         give_answer(w, i, slot, side, ACK, ns, tick, order["leaves"], 0, 0, 0, 0)
         return
     call_submit_arrives(w, i, slot, ns, cursor)

@@ -265,7 +265,7 @@ def _enter(w: World, i: int, slot: int, ns: int, cursor: int, fresh: bool) -> No
         if tif != GTC and tif != GTX:
             _expire(w, i, slot, ns, NOTHING_TO_TAKE)
             return
-        rest(w, i, slot, cursor, False)
+        rest(w, i, slot, ns, cursor, False)
         if fresh:
             answer(w, i, slot, side, ACK, ns, tick, order["leaves"], 0, 0, 0, 0)
     elif tif == GTX:

@@ -13,7 +13,7 @@ from typing import Final
 from lobgym.sim.book import RESET, ROW_LEVEL, row_flags, row_kind, row_qty
 from lobgym.sim.calls import call_sync_front, entry
 from lobgym.sim.jit import njit_inner, njit_leaf
-from lobgym.sim.queue import FRONT_BITS, after_depth
+from lobgym.sim.queue import FRONT_BITS, L3_FIFO, after_depth
 from lobgym.sim.records import BUY, LIVE, QUEUE_FRONT, QUEUE_SYNCED, QUEUE_UNSEEN
 from lobgym.sim.view import (
     best_ask_level,
@@ -21,15 +21,16 @@ from lobgym.sim.view import (
     fetch_row,
     find_level_near,
     row_key,
+    row_ns,
     row_word,
     touch_at,
     touch_row,
     touch_start,
     touched_qty,
 )
-from lobgym.sim.world import World, exch_of, lane_at, order_at
+from lobgym.sim.world import World, exch_of, lane_at, order_at, queue_entry_at, queue_start
 
-__all__ = ["mark_rivals", "next_at_price", "sync_front"]
+__all__ = ["mark_rivals", "next_at_price", "place_by_orders", "sync_front"]
 
 LAST_RANK: Final = 1 << 62
 _AHEAD: Final = 8  # touches
@@ -145,10 +146,72 @@ def _sync_by_rows(w: World, i: int, slot: int, level: int, row: int) -> bool:
     return True
 
 
+# -- where the single orders are known -----------------------------------------------------------------------------
+
+
+@njit_inner
+def place_by_orders(w: World, i: int, slot: int, ns: int, cursor: int, alone: bool) -> None:
+    """An order comes to rest at `ns`, behind all that the order tape has at its price by then."""
+    order = order_at(w, i, slot)
+    book = exch_of(w)
+    near = best_bid_level(book, cursor) if order["side"] == BUY else best_ask_level(book, cursor)
+    level = find_level_near(book, order["side"], order["tick"], near)
+    order["level"] = level
+    order["queue_state"] = QUEUE_SYNCED
+    if level < 0:
+        return
+    start = queue_start(w, level)
+    low = start
+    high = queue_start(w, level + 1)
+    while low < high:
+        middle = (low + high) >> 1
+        if queue_entry_at(w, middle)["ns"] <= ns:
+            low = middle + 1
+        else:
+            high = middle
+    order["sync"] = low
+    order["touch"] = low
+    if low > start and not alone:
+        order["front"] = max(0, queue_entry_at(w, low - 1)["total"])
+
+
+@njit_inner
+def _sync_by_orders(w: World, i: int, slot: int, row: int) -> None:
+    """Bring a front to the state after rows [0, row), by what became of the orders that came before.
+
+    What happened at the stamp of row `row` is left out: it may be what that row, a print, says, which takes its share
+    off the front itself. The entries that tell of it later find it in `printed`.
+    """
+    order = order_at(w, i, slot)
+    level = order["level"]
+    if level < 0 or row == 0:
+        return
+    book = exch_of(w)
+    until = row_ns(book, row - 1)
+    if row < book["size"]:
+        until = min(until, row_ns(book, row) - 1)
+    at = order["touch"]
+    end = queue_start(w, level + 1)
+    while at < end:
+        change = queue_entry_at(w, at)
+        if change["ns"] > until:
+            break
+        if change["born"] < order["sync"]:
+            moved = change["change"]
+            told = min(-moved, order["printed"] << FRONT_BITS) if moved < 0 else 0
+            order["printed"] -= told >> FRONT_BITS
+            order["front"] = max(0, order["front"] + moved + told)
+        at += 1
+    order["touch"] = at
+
+
 @entry("sync_front")
 def sync_front(w: World, i: int, slot: int, row: int) -> int:
     """Bring an order's front to the state after rows [0, row), and those of all own orders that share its price."""
     order = order_at(w, i, slot)
+    if lane_at(w, i)["queue_model"] == L3_FIFO:
+        _sync_by_orders(w, i, slot, row)
+        return 0
     if order["shared"]:
         _sync_shared(w, i, order["side"], order["tick"], row)
         return 0
@@ -208,7 +271,7 @@ def mark_rivals(w: World, i: int, slot: int, row: int) -> int:
     """
     order = order_at(w, i, slot)
     rival = next_at_price(w, i, order["side"], order["tick"], 0)
-    if rival < 0:
+    if rival < 0 or lane_at(w, i)["queue_model"] == L3_FIFO:  # whose places are in order by themselves
         return 0
     call_sync_front(w, i, rival, row)
     _locate(w, i, slot)

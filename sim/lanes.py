@@ -74,6 +74,8 @@ def make_world(
         "exch": address_of(market.exch_view),
         "local": address_of(market.local_view),
         "full_scan": int(full_scan),
+        "queue_start": address_of(market.queues.start),
+        "queue_entries": address_of(market.queues.entries),
         "stamped": address_of(stamped),
         **calendar,
         "gated": int(params.rate_limit > 0 or margin or calendar["status_count"] > 0),

@@ -98,6 +98,8 @@ class SimParams:
     def __post_init__(self) -> None:
         _one_of("profile", self.profile, PROFILES)
         _one_of("queue", self.queue, QUEUE_MODELS)
+        if self.profile != "conservative" and self.queue == "l3_fifo":
+            raise ParamsError(f"the profile {self.profile!r} knows no single orders, which queue 'l3_fifo' needs")
         if self.profile != "conservative" and (self.rate_limit or self.capital is not None):
             raise ParamsError(f"the profile {self.profile!r} knows no rate_limit and no capital")
         _one_of("self_trade", self.self_trade, SELF_TRADE_MODES)

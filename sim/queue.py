@@ -14,7 +14,17 @@ import numpy as np
 
 from lobgym.sim.jit import njit_inner, njit_leaf
 
-__all__ = ["FRONT_BITS", "LOTS_MAX", "QUEUE_MODELS", "after_depth", "after_print", "available", "ln1p", "stood_before"]
+__all__ = [
+    "FRONT_BITS",
+    "L3_FIFO",
+    "LOTS_MAX",
+    "QUEUE_MODELS",
+    "after_depth",
+    "after_print",
+    "available",
+    "ln1p",
+    "stood_before",
+]
 
 FRONT_BITS: Final = 20
 LOTS_MAX: Final = 1 << 42  # a tape's quantities stay below it, so that a front fits 64 bits
@@ -27,6 +37,7 @@ POWER2: Final = 3  # p = b^n / (b + f)^n
 POWER3: Final = 4  # p = 1 - (f / (b + f))^n
 LOG: Final = 5  # p = ln(1+b) / (ln(1+b) + ln(1+f)), b and f in base units
 LOG2: Final = 6  # p = ln(1+b) / ln(1+b+f)
+L3_FIFO: Final = 7  # nothing is guessed: the market was compiled with its single orders (`lobgym.sim.order_queues`)
 
 QUEUE_MODELS: Final = {
     "risk_averse": RISK_AVERSE,
@@ -36,6 +47,7 @@ QUEUE_MODELS: Final = {
     "power3": POWER3,
     "log": LOG,
     "log2": LOG2,
+    "l3_fifo": L3_FIFO,
 }
 
 # -- logarithms --------------------------------------------------------------------------------------------------------

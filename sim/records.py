@@ -66,7 +66,8 @@ ORDER_DTYPE: Final = np.dtype(
         # The queue before it, as of row `sync` (`lobgym.sim.front`); brought up to date only when something asks.
         ("front", np.int64),  # displayed quantity ahead, in 2^-20 lots
         ("printed", np.int64),  # lots printed at this tick since its level last changed
-        ("sync", np.int32),  # of a free slot: the next free one, -1 at the end
+        # Of a free slot: the next free one, -1 at the end. Under l3_fifo: entries of single orders before it came.
+        ("sync", np.int32),
         ("touch", np.int32),  # the next of its level's touches to apply
         ("level", np.int32),  # level id, -1 where no event ever touched that price
         ("queue_state", np.int8),  # QUEUE_*
@@ -93,6 +94,14 @@ ORDER_DTYPE: Final = np.dtype(
 QUEUE_UNSEEN: Final = 0  # the front is whatever the level displayed at row `sync`
 QUEUE_FRONT: Final = 1  # the front is right as of row `sync`; the level has not been looked up
 QUEUE_SYNCED: Final = 2  # front, level and touch are right as of row `sync`
+
+# A change of what one order of an order tape has left at one price (`lobgym.sim.order_queues`).
+QUEUE_ENTRY_DTYPE: Final = np.dtype([
+    ("ns", np.int64),  # exchange stamp
+    ("born", np.int64),  # entry with which its order came to this price; -1: before the tape began
+    ("change", np.int64),  # of what that order has left, in 2^-20 lots
+    ("total", np.int64),  # what all orders have left there after it, in 2^-20 lots
+])  # fmt: skip
 
 # -- messages from a lane to the exchange ---------------------------------------------------------------------------
 REQ_SUBMIT: Final = 1

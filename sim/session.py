@@ -114,14 +114,7 @@ class Session:
             raise ParamsError(
                 f"log must be one of {', '.join(LOG_LEVELS)}, with log_rows unless off; got {log!r} and {log_rows} rows"
             )
-        if (self.params.profile != "conservative") != market.depth_only:
-            wanted = "Market.compile" if market.depth_only else "compile_depth_market"
-            raise ParamsError(f"the profile {self.params.profile!r} needs a market made by {wanted}")
-        if self.params.print_implied_depth != market.print_implied_depth and not market.depth_only:
-            raise ParamsError(
-                f"params.print_implied_depth is {self.params.print_implied_depth} but the market was compiled with "
-                f"{market.print_implied_depth}: compile it with the same switch"
-            )
+        market.require(self.params)
         self.log = log
         self._full_scan = full_scan
         self.econ = market.economics()
@@ -191,9 +184,7 @@ class Session:
         follow.
         """
         if "capital" in values and self._world["peer_count"][0]:
-            raise ParamsError(
-                "this capital is shared with other markets: vary it with MultiSession.vary, on all of them"
-            )
+            raise ParamsError("this capital is shared with other markets: vary it by MultiSession.vary, on all of them")
         self.set_varied(self.varied(**values))
 
     def set_varied(self, varied: Mapping[str, NDArray[np.int64]]) -> None:
@@ -212,6 +203,8 @@ class Session:
             if name == "capital" and not self._world["margin"][0] and not self._world["peer_count"][0]:
                 raise ParamsError("nothing asks for capital here: it needs SimParams(capital=...), and no spot market")
             checked[name] = integers(name, value, self.lanes, *_VARIED[name], ParamsError)
+            if name == "queue_model":
+                self.market.require_orders(checked[name])
         return checked
 
     def reset(

@@ -13,7 +13,15 @@ import numpy as np
 from lobgym.sim.jit import njit_leaf
 from lobgym.sim.memory import column, copier, grid, table, target
 from lobgym.sim.money import Economics
-from lobgym.sim.records import LANE_DTYPE, LOG_DTYPE, ORDER_DTYPE, REQUEST_DTYPE, RESPONSE_DTYPE, SPENT_DTYPE
+from lobgym.sim.records import (
+    LANE_DTYPE,
+    LOG_DTYPE,
+    ORDER_DTYPE,
+    QUEUE_ENTRY_DTYPE,
+    REQUEST_DTYPE,
+    RESPONSE_DTYPE,
+    SPENT_DTYPE,
+)
 from lobgym.sim.view import VIEW_DTYPE
 
 __all__ = [
@@ -29,6 +37,8 @@ __all__ = [
     "log_at",
     "order_at",
     "peer_at",
+    "queue_entry_at",
+    "queue_start",
     "request_at",
     "response_at",
     "restore_defaults",
@@ -70,6 +80,8 @@ _RULES: Final = (
     "margin_tiers",  # address of int64[margin_tier_count, 7], see `lobgym.sim.tiers`
     "margin_tier_count",
     "liquidation_fee_ppb",
+    "queue_start",  # addresses of the tables of single orders, see `lobgym.sim.order_queues`
+    "queue_entries",
     "stamped",  # address of the venue's calendar and the sizes of its parts, see `lobgym.sim.timeline`
     "mark_count",
     "status_count",
@@ -122,6 +134,8 @@ spent_at = grid(WORLD_DTYPE, "spent", "spent_width", SPENT_DTYPE)  # (w, i, k)
 log_at = table(WORLD_DTYPE, "log", LOG_DTYPE)  # (w, row)
 # (w, i): make a lane what its defaults are: its parameters, and 0 everywhere else.
 restore_defaults = copier(WORLD_DTYPE, "lane", "defaults", LANE_DTYPE)
+queue_start = column(WORLD_DTYPE, "queue_start", np.int64)  # (w, level)
+queue_entry_at = table(WORLD_DTYPE, "queue_entries", QUEUE_ENTRY_DTYPE)  # (w, entry)
 _peers = table(WORLD_DTYPE, "peers", PEER_DTYPE)
 _world_of = target(PEER_DTYPE, "world", WORLD_DTYPE)
 _fee_tiers = column(WORLD_DTYPE, "fee_tiers", np.int64)

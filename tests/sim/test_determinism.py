@@ -37,7 +37,7 @@ def test_golden_digest() -> None:
 def test_any_process_gives_the_golden_digest(setting: dict[str, str]) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "tests.sim.fixed_run"],
-        cwd=ROOT, env={**os.environ, **setting}, capture_output=True, text=True, timeout=300,
+        cwd=ROOT, env={**os.environ, **setting}, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == GOLDEN
