@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.pool import Pool, PoolLike
+from lobgym.envs.rendering import RENDER_FPS, RENDER_MODES, check_render_mode
 from lobgym.envs.router_core import RouterCore
-from lobgym.envs.router_vector import check_render_mode, router_spaces
-from lobgym.envs.vector import RENDER_FPS
+from lobgym.envs.router_vector import router_spaces
+from lobgym.envs.router_view import watch_router
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout
@@ -39,7 +40,10 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     the lane's state; the compiled market is shared, or made again where it is not there.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": RENDER_FPS}  # type: ignore[misc]
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": list(RENDER_MODES),
+        "render_fps": RENDER_FPS,
+    }
 
     def __init__(
         self,
@@ -55,9 +59,10 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__", "arguments")}
         self._arguments = given | arguments
-        check_render_mode(render_mode)
+        check_render_mode(render_mode, RENDER_MODES)
         self.core = RouterCore(kind, tape, 1, pool, macro_steps, horizon, observation, spec, **arguments)
         self.render_mode = render_mode
+        self._renderer = watch_router(self.core, render_mode)
         self.observation_space, self.action_space = router_spaces(self.core)
         self._mask = np.ones(1, np.bool_)
 
@@ -94,15 +99,20 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             info["summary"] = {key: values[0].item() for key, values in self.core.summary().items()}
         return step.observations[0], float(step.rewards[0]), terminated, truncated, info
 
-    def render(self) -> str | None:
-        """One line about the lane, or None without a render mode."""
-        return self.core.line(0) if self.render_mode == "ansi" else None
+    def render(self) -> Any:
+        """A picture, a text, or None; see `lobgym.envs.rendering.Renderer`."""
+        return None if self._renderer is None else self._renderer.render()
+
+    def close(self) -> None:
+        """Close the window of mode "human"."""
+        if self._renderer is not None:
+            self._renderer.close()
 
     def __getstate__(self) -> dict[str, Any]:
         arguments = dict(self._arguments)
         if isinstance(arguments["tape"], Market):
             arguments["tape"] = arguments["tape"].tape
-        skip = {"core", "_arguments"}
+        skip = {"core", "_arguments", "_renderer"}
         rest = {name: value for name, value in self.__dict__.items() if name not in skip}
         return {"arguments": arguments, "core": self.core.state(), "rest": rest}
 
@@ -110,3 +120,5 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.__init__(**state["arguments"])  # type: ignore[misc]
         self.core.restore(state["core"])
         self.__dict__.update(state["rest"])
+        if self._renderer is not None:
+            self._renderer.began()

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.pool import PoolLike
+from lobgym.envs.rendering import RENDER_FPS, VECTOR_RENDER_MODES, check_render_mode
 from lobgym.envs.router_core import RouterCore, RouterTransition
-from lobgym.envs.vector import RENDER_FPS
+from lobgym.envs.router_view import watch_router
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.observation import ObservationLayout
 
-__all__ = ["RouterVectorEnv", "check_render_mode", "router_spaces"]
+__all__ = ["RouterVectorEnv", "router_spaces"]
 
 
 def router_spaces(core: RouterCore) -> tuple[spaces.Space[NDArray[np.float32]], spaces.Discrete]:
@@ -27,12 +28,6 @@ def router_spaces(core: RouterCore) -> tuple[spaces.Space[NDArray[np.float32]], 
     high = np.concatenate([core.layout.high, np.ones(core.pool.size, np.float32)])
     box: spaces.Space[Any] = spaces.Box(low, high, dtype=np.float32)
     return box, spaces.Discrete(core.pool.size)
-
-
-def check_render_mode(render_mode: str | None) -> None:
-    """Raise ParamsError for a render mode that a router does not have."""
-    if render_mode not in (None, "ansi"):
-        raise ParamsError(f"render_mode must be None or 'ansi', got {render_mode!r}")
 
 
 class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
@@ -49,7 +44,7 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]
         spec: the desk below: a `DeskSpec`, or a dict of fields that differ from the market's defaults. Policies of the
             pool that name no columns read its layout.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED (then reset lanes with `options={"reset_mask": mask}`).
-        render_mode: None or "ansi" (one line a lane).
+        render_mode: None, "rgb_array" (a picture a lane) or "ansi" (one line a lane).
         arguments: all others of `LobVectorEnv`: params, reward, split, test_fraction, embargo_ns, start, capital, ...
 
     A step's infos tell of the whole macro step: exact sums as integers, and the account at its end. Where an episode
@@ -73,13 +68,14 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]
         render_mode: str | None = None,
         **arguments: Any,
     ) -> None:
-        check_render_mode(render_mode)
+        check_render_mode(render_mode, VECTOR_RENDER_MODES)
         self.core = RouterCore(kind, tape, num_envs, pool, macro_steps, horizon, observation, spec, **arguments)
         self.num_envs = num_envs
         self.render_mode = render_mode
+        self._renderer = watch_router(self.core, render_mode)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {
-            "render_modes": ["ansi"],
+            "render_modes": list(VECTOR_RENDER_MODES),
             "render_fps": RENDER_FPS,
             "autoreset_mode": self.autoreset_mode,
         }
@@ -147,11 +143,9 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]
         self._put_start(infos, self.core.next_episode(done), done)
         return self.core.observe(), step.rewards, step.terminated, step.truncated, infos
 
-    def render(self) -> tuple[str, ...] | None:
-        """One line a lane, or None without a render mode."""
-        if self.render_mode is None:
-            return None
-        return tuple(self.core.line(i) for i in range(self.num_envs))
+    def render(self) -> tuple[Any, ...] | None:
+        """A picture or a line for each lane, or None without a render mode."""
+        return None if self._renderer is None else self._renderer.render_all()
 
     def _put_start(self, infos: dict[str, Any], starts: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:
         assert self.core.seeds is not None
