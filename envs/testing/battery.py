@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from lobgym.envs.testing import causality, interface, processes, repeatability, vectors
+from lobgym.envs.testing import causality, interface, misuse, processes, repeatability, vectors
 from lobgym.envs.testing.subject import ContractError, NotApplicableError, Subject
 
 __all__ = ["CHECKS", "Finding", "check_environment", "examine"]
@@ -17,7 +17,7 @@ CHECKS: Final[Mapping[str, Callable[[Subject], None]]] = {
     "bounds": interface.check_bounds,
     "info_keys": interface.check_info_keys,
     "sums": interface.check_sums,
-    "misuse": interface.check_misuse,
+    "misuse": misuse.check_misuse,
     "seeds": repeatability.check_seeds,
     "kept": repeatability.check_kept,
     "copies": repeatability.check_copies,

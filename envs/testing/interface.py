@@ -1,29 +1,25 @@
-"""Checks of what every call returns and refuses."""
+"""Checks of what every call returns."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, Final
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 
-from lobgym.envs.testing.rollout import Event, actions_for, difference, rollout
+from lobgym.envs.testing.rollout import Event, actions_for, rollout
 from lobgym.envs.testing.subject import ContractError, NotApplicableError, Subject
 
 __all__ = [
     "check_bounds",
     "check_gymnasium",
     "check_info_keys",
-    "check_misuse",
     "check_stable_baselines3",
     "check_sums",
 ]
 
 _SHOWN: Final = 3  # keys of a message
-_REFUSALS: Final = 3  # steps before each of which impossible actions are tried
 
 
 def check_gymnasium(subject: Subject) -> None:
@@ -107,34 +103,6 @@ def check_sums(subject: Subject) -> None:
         raise NotApplicableError('infos have no "summary" that names integers of the steps')
 
 
-def check_misuse(subject: Subject) -> None:
-    """Calls out of turn, impossible actions and impossible arguments raise, and what raises changes nothing."""
-    env = subject.bare()
-    actions = actions_for(env, subject.steps, subject.seed)
-    _must_raise(subject, "step() before the first reset()", env.step, actions[0])
-    expected = rollout(env, actions[:_REFUSALS], subject.seed)
-    observation, info = env.reset(seed=subject.seed)
-    seen = [Event("reset", observation, None, None, None, info)]
-    for action in actions[:_REFUSALS]:
-        for bad, why in _impossible(env.action_space, action):
-            _must_raise(subject, f"{why}, {bad!r},", env.step, bad)
-        seen.append(Event("step", *env.step(action)))
-        if seen[-1].ended:
-            break
-    found = difference(expected[: len(seen)], seen, "event ")
-    if found:
-        raise ContractError(f"a refused action changed what came after it: {found}")
-    env.reset(seed=subject.seed)
-    for action in actions:
-        if Event("step", *env.step(action)).ended:
-            _must_raise(subject, "step() after an episode's end", env.step, actions[0])
-            break
-    for arguments, word in subject.mistakes:
-        error = _must_raise(subject, f"making it with {dict(arguments)}", subject.make, **arguments)
-        if word not in str(error):
-            raise ContractError(f"{dict(arguments)}: the message should say {word!r}, it says: {error}")
-
-
 def _events(subject: Subject, env: gymnasium.Env[Any, Any]) -> list[Event]:
     return rollout(env, actions_for(env, subject.steps, subject.seed), subject.seed)
 
@@ -159,35 +127,3 @@ def _shape(value: Any) -> Any:
 def _only(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
     found = {key: value for key, value in left.items() if key not in right or right[key] != value}
     return dict(sorted(found.items())[:_SHOWN])
-
-
-def _impossible(space: spaces.Space[Any], good: Any) -> list[tuple[Any, str]]:
-    """Actions outside a space, each with what is wrong with it."""
-    if isinstance(space, spaces.Box):
-        found = [(np.append(good, good).astype(space.dtype), "an action of the wrong shape")]
-        if np.issubdtype(space.dtype, np.floating):
-            found.append((np.full(space.shape, np.nan, space.dtype), "an action that is NaN"))
-        for bound, sign, ok in ((space.high, 1, space.bounded_above), (space.low, -1, space.bounded_below)):
-            if ok.any():
-                found.append(((bound + sign * (1 + abs(bound))).astype(space.dtype), "an action out of bounds"))
-        return found
-    if isinstance(space, spaces.Discrete):
-        ends = (space.start - 1, space.start + space.n)
-        return [(space.dtype.type(end), "an action out of bounds") for end in ends] + [(0.5, "a broken action")]
-    return []
-
-
-def _must_raise(subject: Subject, what: str, call: Callable[..., Any], *values: Any, **keywords: Any) -> Exception:
-    """The error that the call raises."""
-    try:
-        call(*values, **keywords)
-    except AssertionError as error:
-        if not isinstance(error, subject.refusals):
-            raise ContractError(f"{what} is caught by an assertion, which python -O drops: {error}") from error
-        return error
-    except subject.refusals as error:
-        return error
-    except Exception as error:
-        wanted = ", ".join(one.__name__ for one in subject.refusals)
-        raise ContractError(f"{what} raises {type(error).__name__} ({error}); expected one of {wanted}") from error
-    raise ContractError(f"{what} was accepted; raise an exception that says what was expected")

@@ -66,10 +66,8 @@ class Walk(gymnasium.Env[Any, Any]):
         return made
 
     def check(self, action: Any) -> np.ndarray:
-        if not self.running and self.fault not in ("steps before reset", "steps after the end"):
+        if not self.running and self.fault != ("steps after the end" if self.steps else "steps before reset"):
             raise gymnasium.error.ResetNeeded("call reset() first")
-        if self.fault == "steps before reset" and self.steps:
-            self.running = True
         action = np.asarray(action)
         if self.fault == "moves on a refusal":
             self.at += 1
@@ -126,6 +124,8 @@ class WalkVector(SyncVectorEnv):
             self.metadata = {}
 
     def step(self, actions: Any) -> Any:
+        if self.fault == "vector clips":
+            actions = np.clip(np.nan_to_num(actions), -1, 1)
         *rest, infos = super().step(actions)
         if self.fault == "no mask":
             infos.pop("_won", None)
