@@ -16,7 +16,7 @@ def collect_observations(
     model: BaseAlgorithm, config: TrainConfig, count: int, split: str = "all"
 ) -> NDArray[np.float32]:
     """The first `count` observations of the model acting deterministically from `config.seed` on: float32[count, D]."""
-    env = make_env(config, split)
+    env = make_env(config, split, evaluation=True)
     try:
         observations = env.reset()
         rows, have = [], 0

@@ -95,12 +95,16 @@ def train(
     return TrainResult(folder, record, model, desk.spec)
 
 
-def make_env(config: TrainConfig, split: str = "train") -> VecEnv:
-    """The native vector environment of a config, over one split of its tape."""
+def make_env(config: TrainConfig, split: str = "train", evaluation: bool = False) -> VecEnv:
+    """The native vector environment of a config, over one split of its tape.
+
+    Raises SplitError for split "test", unless it is for an evaluation.
+    """
     return make_sb3_vec_env(
         config.env_id,
         config.num_envs,
         config.seed,
+        evaluation,
         tape=config.tape,
         params=config.params,
         spec=config.desk,

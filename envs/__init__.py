@@ -12,12 +12,23 @@ from typing import Final
 
 import gymnasium
 
-from lobgym.envs.errors import EnvError, HorizonError, ResetNeededError
-from lobgym.envs.rewards import RewardTerms
+from lobgym.envs.errors import EnvError, HorizonError, ResetNeededError, RewardError, SplitError
+from lobgym.envs.rewards import RewardFacts, RewardTerms
 from lobgym.envs.scalar import LobEnv
 from lobgym.envs.vector import LobVectorEnv
 
-__all__ = ["ENV_KINDS", "EnvError", "HorizonError", "LobEnv", "LobVectorEnv", "ResetNeededError", "RewardTerms"]
+__all__ = [
+    "ENV_KINDS",
+    "EnvError",
+    "HorizonError",
+    "LobEnv",
+    "LobVectorEnv",
+    "ResetNeededError",
+    "RewardError",
+    "RewardFacts",
+    "RewardTerms",
+    "SplitError",
+]
 
 ENV_KINDS: Final = {
     "lobgym/Grid-v0": "grid",

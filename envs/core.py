@@ -1,89 +1,123 @@
 """`EnvCore`: episodes of a desk on N lanes. The scalar, the vector and the SB3 environment are faces of it.
 
-An episode starts at a time that is a function of (lane seed, episode number) alone and ends after `horizon` steps, at
-the end of the tape (both truncations), when the lane's equity has fallen to -capital, or when its parent order is
-filled (both terminations). What is held at the end is marked at the mid and left: nothing is sold, no fee is paid.
-
-An execution desk's parent order has the position limit's lots and the whole horizon; its side is drawn as the start is.
+An episode starts at a time that is a function of (lane seed, episode number) alone, as are its task and what
+`randomise` varies. How it ends is written in `lobgym.envs.stepping`. What is held at the end is marked at the mid and
+left: nothing is sold, no fee is paid for it.
 """
 
 from __future__ import annotations
 
 import secrets
-from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lobgym.envs.arguments import capital_units, check_horizon, market_and_spec
 from lobgym.envs.errors import ResetNeededError
-from lobgym.envs.markets import TapeLike, market_for
-from lobgym.envs.rewards import RewardTerms
+from lobgym.envs.markets import TapeLike
+from lobgym.envs.randomise import Randomiser
+from lobgym.envs.realism import FeesLike, LatencyLike
+from lobgym.envs.rewards import RewardFacts, RewardLike, RewardPlan
 from lobgym.envs.spans import EpisodeStarts
-from lobgym.sim.actions import EXECUTION
+from lobgym.envs.stepping import (
+    DECODED,
+    END_NAMES,
+    END_ROW,
+    EPISODES,
+    EPISODES_DTYPE,
+    ROWS,
+    SUM_ROWS,
+    SUMS,
+    Episodes,
+    begin_lanes,
+    decode_box,
+    decode_choices,
+    step_episodes,
+)
+from lobgym.envs.tasks import TaskPlan
 from lobgym.sim.desk import Desk, StepResult
+from lobgym.sim.desk_kernel import BLOCK_ROWS
 from lobgym.sim.desk_spec import DeskSpec
-from lobgym.sim.errors import ParamsError
-from lobgym.sim.market import Market
-from lobgym.sim.mids import quoted_mid2
-from lobgym.sim.money import mark_value
+from lobgym.sim.errors import ActionError, ParamsError
 from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.params import SimParams
-from lobgym.sim.records import BUY, SELL
-from lobgym.sim.rng import below
-from lobgym.sim.view import cursor_at
+from lobgym.sim.session import raise_lane_error
 
-__all__ = ["EnvCore", "Transition", "resolve_spec"]
+__all__ = ["INFO_KEYS", "EnvCore", "Transition"]
 
-_HORIZON_MAX: Final = 1 << 40
-_SIDE_STREAM: Final = 2  # of the random numbers that choose a parent order's side
+_FOREVER: Final = 1 << 62
 
-# What an episode sums up, and where each step's share of it comes from in StepResult.
-_SUMS: Final = {
-    "pnl_units": "pnl",
-    "fees_units": "fees",
-    "turnover_units": "turnover",
-    "fills": "fills",
-    "maker_fills": "maker_fills",
-    "filled_orders": "filled_orders",
-    "submits": "submits",
-    "cancels": "cancels",
-    "refused": "refused",
-}
+# What a step's info tells: the first rows of its block, by the name that they have there.
+INFO_KEYS: Final = (
+    "pnl_units", "equity_units", "position_lots", "fills", "maker_fills", "fees_units", "funding_units",
+    "turnover_units", "refused", "time_ns",
+)  # fmt: skip
+_SUM_KEYS: Final = tuple(f"{name}_units" if name in ("pnl", "fees", "funding", "turnover") else name for name in SUMS)
 
 
-class Transition(NamedTuple):
-    """One step of N lanes. Lanes that were masked out have reward 0 and no flag set."""
+class Transition:
+    """One step of N lanes, in arrays of its own. Lanes that were masked out have reward 0 and no flag set.
 
-    observations: NDArray[np.float32]  # [N, D]
-    rewards: NDArray[np.float64]  # [N]
-    terminated: NDArray[np.bool_]  # [N]
-    truncated: NDArray[np.bool_]  # [N]
-    result: StepResult  # valid until the next step
+    Attributes:
+        observations: float32[N, D], of all lanes.
+        rewards: float64[N].
+        mids: float64[N], quote units.
+        terminated, truncated: bool[N].
+        ended: how many episodes ended.
+        block: int64[ROWS, N], `lobgym.sim.desk_kernel.BLOCK` and how the episode ended.
+    """
 
+    __slots__ = ("block", "ended", "flags", "floats", "observations")
 
-def resolve_spec(
-    market: Market,
-    kind: str,
-    spec: DeskSpec | dict[str, Any] | None,
-    params: SimParams | None,
-    observation: ObservationLayout | tuple[str, ...] | list[str] | str | None,
-) -> DeskSpec:
-    """A desk spec from what an environment's caller gave: a whole spec, or overrides of the market's defaults."""
-    changes: dict[str, Any] = {}
-    if params is not None:
-        changes["params"] = params
-    if observation is not None:
-        if isinstance(observation, str):
-            observation = (observation,)
-        if not isinstance(observation, ObservationLayout):
-            observation = ObservationLayout(tuple(observation))
-        changes["layout"] = observation
-    if isinstance(spec, DeskSpec):
-        if spec.kind != kind:
-            raise ParamsError(f"this environment needs a desk of kind {kind!r}, the spec is of kind {spec.kind!r}")
-        return spec.replace(**changes)
-    return DeskSpec.for_market(market, kind, **(spec or {}) | changes)
+    def __init__(self, lanes: int, columns: int) -> None:
+        self.observations: NDArray[np.float32] = np.empty((lanes, columns), np.float32)
+        self.block: NDArray[np.int64] = np.empty((ROWS, lanes), np.int64)
+        self.floats: NDArray[np.float64] = np.empty((2, lanes), np.float64)
+        self.flags: NDArray[np.bool_] = np.empty((2, lanes), np.bool_)
+        self.ended = 0
+
+    @property
+    def rewards(self) -> NDArray[np.float64]:
+        """float64[N]."""
+        rewards: NDArray[np.float64] = self.floats[0]
+        return rewards
+
+    @property
+    def mids(self) -> NDArray[np.float64]:
+        """float64[N], quote units."""
+        mids: NDArray[np.float64] = self.floats[1]
+        return mids
+
+    @property
+    def terminated(self) -> NDArray[np.bool_]:
+        """bool[N]."""
+        terminated: NDArray[np.bool_] = self.flags[0]
+        return terminated
+
+    @property
+    def truncated(self) -> NDArray[np.bool_]:
+        """bool[N]."""
+        truncated: NDArray[np.bool_] = self.flags[1]
+        return truncated
+
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        """bool[N]: terminated or truncated, a fresh array."""
+        done: NDArray[np.bool_] = self.flags[0] | self.flags[1]
+        return done
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """int64[N]: how the episodes ended, numbers of `lobgym.envs.stepping.ENDS`."""
+        ends: NDArray[np.int64] = self.block[END_ROW]
+        return ends
+
+    @property
+    def result(self) -> StepResult:
+        """The desk's result."""
+        return StepResult.of(self.block[:BLOCK_ROWS])
 
 
 class EnvCore:
@@ -95,48 +129,101 @@ class EnvCore:
         tape: TapeLike,
         lanes: int,
         params: SimParams | None = None,
-        spec: DeskSpec | dict[str, Any] | None = None,
-        observation: ObservationLayout | tuple[str, ...] | list[str] | None = None,
-        reward: RewardTerms | None = None,
-        horizon: int = 600,
+        spec: DeskSpec | Mapping[str, Any] | None = None,
+        observation: ObservationLayout | tuple[str, ...] | list[str] | str | None = None,
+        reward: RewardLike | None = None,
+        horizon: int | None = 600,
         split: str = "all",
         test_fraction: float = 0.3,
         embargo_ns: int = 60_000_000_000,
         start: str | int = "random",
         capital: float | None = None,
+        latency: LatencyLike | None = None,
+        queue: str | None = None,
+        fees: FeesLike | None = None,
+        profile: str | None = None,
+        randomise: Mapping[str, Any] | None = None,
+        task: Mapping[str, Any] | None = None,
     ) -> None:
-        if isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or not 1 <= horizon <= _HORIZON_MAX:
-            raise ParamsError(f"horizon must be an integer of at least 1 step, got {horizon!r}")
-        for name, value, wanted in (("params", params, SimParams), ("reward", reward, RewardTerms)):
-            if value is not None and not isinstance(value, wanted):
-                raise ParamsError(f"{name} must be a {wanted.__name__} or None, got {value!r}")
-        horizon = int(horizon)
-        implied = _print_implied_depth(spec, params)
-        self.market = market_for(tape, implied)
-        self.spec = resolve_spec(self.market, kind, spec, params, observation)
-        self.desk = Desk(self.spec, self.market, lanes)
-        self.reward = reward or RewardTerms()
-        self.horizon = horizon
-        self._length_ns = length_ns = horizon * self.spec.interval_ns
+        self.horizon = check_horizon(horizon)
+        venue = {"latency": latency, "queue": queue, "fees": fees, "profile": profile}
+        self.market, self.spec = market_and_spec(tape, kind, spec, params, observation, venue)
+        self.split = split
+        length_ns = (self.horizon or 1) * self.spec.interval_ns
         self.starts = EpisodeStarts.of(
             self.market.start_ns, self.market.end_ns, length_ns, split, test_fraction, embargo_ns, start
         )
+        self.desk = Desk(self.spec, self.market, lanes, end_ns=self.starts.end_ns)
+        self.plan = RewardPlan.of(reward, kind)
         self.unit = float(self.market.instrument.money_unit)
         self.tick = float(self.market.instrument.tick_size)
-        self.capital_units = self._capital(capital)
+        self.capital_units = capital_units(capital, self.market, self.spec)
+        self.tasks = TaskPlan.of(task, self.spec, self.market)
+        self.randomiser = Randomiser(randomise or {}, self.desk.session)
         self.seeds: NDArray[np.uint64] | None = None
         self.episode = np.zeros(lanes, np.int64)
-        self.running = np.zeros(lanes, np.bool_)
-        self.steps = np.zeros(lanes, np.int64)
-        self.returns = np.zeros(lanes, np.float64)
-        self.max_abs_position = np.zeros(lanes, np.int64)
-        self.sums = {name: np.zeros(lanes, np.int64) for name in _SUMS}
+        self._everyone = np.ones(lanes, np.bool_)
+        self._bins = self.spec.action.bins_array
+        self._box = self.spec.action.continuous
+        self._columns = self.spec.layout.size
+        self._episodes = self._new_episodes(lanes)
+        self._packed = EPISODES.pack(self._episodes)
+        header = np.zeros(1, EPISODES_DTYPE)
+        header["episodes"] = self._packed.address
+        self._handle: Any = header[0]
         self.watcher: Any = None  # a `lobgym.envs.rendering.Renderer`, told of every reset and step
+
+    def _new_episodes(self, lanes: int) -> Episodes:
+        def zeros() -> NDArray[np.int64]:
+            return np.zeros(lanes, np.int64)
+
+        return Episodes(
+            running=np.zeros(lanes, np.bool_),
+            live=np.zeros(lanes, np.bool_),
+            steps=zeros(),
+            returns=np.zeros(lanes, np.float64),
+            sums=np.zeros((len(SUMS), lanes), np.int64),
+            sum_rows=SUM_ROWS.copy(),
+            max_abs_position=zeros(),
+            peak=zeros(),
+            drawdown=zeros(),
+            end=zeros(),
+            codes=np.zeros((lanes, self.spec.action.size), np.int32),
+            reward=self.plan.terms.values,
+            horizon=self.horizon or _FOREVER,
+            capital_units=self.capital_units,
+            position_lots_max=float(self.spec.position_lots_max),
+            unit=self.unit,
+            half_tick=0.5 * self.tick,
+            sum_returns=0 if self.plan.functions else 1,
+        )
 
     @property
     def lanes(self) -> int:
         """Number of lanes, N."""
         return self.desk.lanes
+
+    @property
+    def running(self) -> NDArray[np.bool_]:
+        """bool[N]: an episode is under way."""
+        return self._episodes.running
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """int64[N]: steps of the episode so far."""
+        return self._episodes.steps
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """float64[N]: sums of the episode's rewards so far."""
+        return self._episodes.returns
+
+    @property
+    def reward(self) -> Any:
+        """The reward's compiled terms."""
+        return self.plan.terms
+
+    # -- episodes --------------------------------------------------------------------------------------------------
 
     def seed(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
         """Seed the lanes of `mask` (integer s: lane i gets s + i), or move them on to their next episode.
@@ -168,12 +255,13 @@ class EnvCore:
         """Start the current episode of the lanes of `mask`. Returns int64[N], their start times (others: undefined)."""
         assert self.seeds is not None
         starts = self.starts.draw(self.seeds, self.episode)
+        self.randomiser.apply(self.seeds, self.episode)
         self.desk.reset(starts, self.seeds, mask)
-        if self.spec.kind == EXECUTION:
-            self.desk.assign(self._sides(), self.spec.position_lots_max, starts + self._length_ns, mask)
-        self.running[mask] = True
-        for array in (self.steps, self.returns, self.max_abs_position, *self.sums.values()):
-            array[mask] = 0
+        if self.tasks is not None:
+            sides, lots = self.tasks.draw(self.seeds, self.episode)
+            ends = starts + (self.horizon or _FOREVER) * self.spec.interval_ns if self.horizon else self.desk.end_ns
+            self.desk.assign(sides, lots, ends, mask)
+        begin_lanes(self._handle, mask)
         if self.watcher is not None:
             self.watcher.began(mask)
         return starts
@@ -183,51 +271,90 @@ class EnvCore:
         self.episode[mask] += 1
         return self.begin(mask)
 
+    # -- steps -----------------------------------------------------------------------------------------------------
+
     def step(self, actions: ArrayLike, mask: NDArray[np.bool_] | None = None) -> Transition:
         """Step the lanes of `mask` (default: all).
 
         Raises:
             ResetNeededError: one of them has no running episode. ActionError: an action outside its space.
         """
-        live = self.running if mask is None else self.running & mask
-        if not (live.all() if mask is None else (live == mask).all()):
-            raise ResetNeededError("step() without a running episode: call reset() first")
-        observations, result = self.desk.step(self.desk.action.decode(actions), live)
-        rewards = self.reward.compute(result.pnl, result.position, self.unit, self.spec.position_lots_max)
-        terminated = result.equity <= -self.capital_units
-        if self.spec.kind == EXECUTION:
-            terminated |= self.desk.tasks["side"] * result.position >= self.desk.tasks["lots"]
-        self.steps += live
-        truncated = ((self.steps >= self.horizon) | result.ended) & ~terminated
-        if mask is not None:
-            rewards[~live] = 0.0
-            terminated &= live
-            truncated &= live
-        self.returns += rewards
-        np.maximum(self.max_abs_position, np.abs(result.position), out=self.max_abs_position)
-        for name, field in _SUMS.items():
-            self.sums[name] += getattr(result, field)
-        self.running = self.running & ~(terminated | truncated)
-        if self.watcher is not None:
-            self.watcher.stepped(actions, live)
-        return Transition(observations, rewards, terminated, truncated, result)
+        made = Transition(self.lanes, self._columns)
+        self.step_into(made, actions, mask)
+        return made
 
-    def _sides(self) -> NDArray[np.int64]:
-        """int64[N]: the side of each lane's parent order; a desk that may not be short only buys."""
-        assert self.seeds is not None
-        if not self.spec.risk.short:
-            return np.full(self.lanes, BUY, np.int64)
-        keys = zip(self.seeds.tolist(), self.episode.tolist(), strict=True)
-        drawn = [below(seed, _SIDE_STREAM, episode, 2) for seed, episode in keys]
-        return np.where(np.array(drawn) == 0, BUY, SELL).astype(np.int64)
+    def step_into(self, out: Transition, actions: ArrayLike, mask: NDArray[np.bool_] | None = None) -> None:
+        """`step`, into arrays that are there already."""
+        self.decode(actions)
+        if mask is not None:
+            np.copyto(self._episodes.live, mask)
+        self._advance(out, mask is not None)
+        if self.watcher is not None:
+            self.watcher.stepped(actions, self._episodes.live.copy())
+
+    def step_codes(self, codes: NDArray[np.integer[Any]], mask: NDArray[np.bool_] | None = None) -> Transition:
+        """`step` with codes [N, A], which are not checked."""
+        np.copyto(self._episodes.codes, codes, casting="same_kind")
+        made = Transition(self.lanes, self._columns)
+        if mask is not None:
+            np.copyto(self._episodes.live, mask)
+        self._advance(made, mask is not None)
+        return made
+
+    def _advance(self, out: Transition, masked: bool) -> None:
+        verdict = step_episodes(
+            self.desk.handle, self._handle, masked, out.observations, out.block, out.floats, out.flags
+        )  # fmt: skip
+        if verdict < 0:
+            raise_lane_error(self.desk.session.state)
+            raise ResetNeededError(
+                f"lane {-verdict - 1} has no running episode: call reset() before the first step, and after an end"
+            )
+        out.ended = verdict
+        if self.plan.functions:
+            self._add_functions(out)
+
+    def _add_functions(self, out: Transition) -> None:
+        e = self._episodes
+        facts = RewardFacts(self.unit, self.tick, self.spec.position_lots_max, e.steps.copy())
+        self.plan.add_functions(out.rewards, out.result, facts)
+        out.rewards[~e.live] = 0.0
+        e.returns[:] += out.rewards
+
+    def decode(self, actions: ArrayLike) -> None:
+        """Cut the lanes' actions into codes, float [N, A] in [-1, 1] or integers [N]; raises ActionError."""
+        codes = self._episodes.codes
+        array = np.asarray(actions)
+        if self._box:
+            if array.shape != codes.shape or array.dtype.kind not in "fiu":
+                raise ActionError(
+                    f"expected actions of shape {list(codes.shape)} and a float dtype, got {list(array.shape)} and "
+                    f"{array.dtype}"
+                )
+            bad = decode_box(np.ascontiguousarray(array, np.float32), self._bins, codes)
+        else:
+            if array.size != len(codes) or array.dtype.kind not in "iu":
+                raise ActionError(
+                    f"expected one integer action a lane, shape [{len(codes)}], got {list(array.shape)} and "
+                    f"{array.dtype}"
+                )
+            bad = decode_choices(np.ascontiguousarray(array.reshape(-1), np.int64), self._bins, codes)
+        if bad != DECODED:
+            wanted = "lie in [-1, 1], clip them" if self._box else f"be integers from 0 to {self._bins[0] - 1}"
+            raise ActionError(f"action {array[bad].tolist()} of lane {bad} is outside its space: actions must {wanted}")
+
+    # -- reading ---------------------------------------------------------------------------------------------------
 
     def summary(self) -> dict[str, NDArray[Any]]:
         """Sums over every lane's current episode: exact integers, and the return and the length."""
-        sums = {name: array.copy() for name, array in self.sums.items()}
+        e = self._episodes
+        sums: dict[str, NDArray[Any]] = {key: row.copy() for key, row in zip(_SUM_KEYS, e.sums, strict=True)}
         return sums | {
-            "max_abs_position_lots": self.max_abs_position.copy(),
-            "steps": self.steps.copy(),
-            "return": self.returns.copy(),
+            "max_abs_position_lots": e.max_abs_position.copy(),
+            "max_drawdown_units": e.drawdown.copy(),
+            "steps": e.steps.copy(),
+            "return": e.returns.copy(),
+            "end": END_NAMES[e.end],
         }
 
     def line(self, lane: int) -> str:
@@ -245,37 +372,24 @@ class EnvCore:
 
     # -- copies ----------------------------------------------------------------------------------------------------
 
-    _STATE: Final = ("seeds", "episode", "running", "steps", "returns", "max_abs_position", "sums")
+    _LASTING: Final = ("running", "steps", "returns", "sums", "max_abs_position", "peak", "drawdown", "end")
 
     def state(self) -> dict[str, Any]:
         """Everything that changes, for pickling."""
-        made = {"session": self.desk.session.snapshot(), "tasks": self.desk.tasks.copy()}
-        return {name: getattr(self, name) for name in self._STATE} | made
+        e = self._episodes
+        return {
+            "seeds": None if self.seeds is None else self.seeds.copy(),
+            "episode": self.episode.copy(),
+            "episodes": {name: getattr(e, name).copy() for name in self._LASTING},
+            "tasks": self.desk.tasks.copy(),
+            "session": self.desk.session.snapshot(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`, on a core made with the same arguments."""
-        for name in self._STATE:
-            setattr(self, name, state[name])
-        self.desk.session.restore(state["session"])
+        self.seeds = None if state["seeds"] is None else state["seeds"].copy()
+        self.episode[:] = state["episode"]
+        for name, array in state["episodes"].items():
+            getattr(self._episodes, name)[...] = array
         self.desk.tasks[:] = state["tasks"]
-
-    def _capital(self, capital: float | None) -> int:
-        if capital is None:
-            local = self.market.local_view[0]
-            mid2 = quoted_mid2(local, cursor_at(local, self.market.start_ns))
-            return max(1, abs(int(mark_value(self.desk.session.econ, self.spec.position_lots_max, mid2))))
-        try:
-            units = int(Decimal(str(capital)) / self.market.instrument.money_unit)
-        except (ArithmeticError, ValueError):  # no number, NaN, infinite
-            units = 0
-        if units < 1:
-            raise ParamsError(f"capital must be a positive amount of the quote currency, got {capital!r}")
-        return units
-
-
-def _print_implied_depth(spec: DeskSpec | dict[str, Any] | None, params: SimParams | None) -> bool:
-    if params is None and isinstance(spec, DeskSpec):
-        params = spec.params
-    if params is None and isinstance(spec, dict):
-        params = spec.get("params")
-    return True if params is None else params.print_implied_depth
+        self.desk.session.restore(state["session"])

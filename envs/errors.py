@@ -2,8 +2,10 @@
 
 LobgymError
 +-- EnvError
-+-- HorizonError       episodes that do not fit on the chosen part of the tape
-+-- ResetNeededError   a step before the first reset, or after an episode's end
+    +-- HorizonError       episodes that do not fit on the chosen part of the tape
+    +-- ResetNeededError   a step before the first reset, or after an episode's end
+    +-- RewardError        a reward that is none: a term's own function gave another shape, or no finite numbers
+    +-- SplitError         training on the part of a tape that is kept for testing
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import gymnasium.error
 
 from lobgym.sim.errors import LobgymError
 
-__all__ = ["EnvError", "HorizonError", "ResetNeededError"]
+__all__ = ["EnvError", "HorizonError", "ResetNeededError", "RewardError", "SplitError"]
 
 
 class EnvError(LobgymError):
@@ -25,3 +27,11 @@ class HorizonError(EnvError):
 
 class ResetNeededError(EnvError, gymnasium.error.ResetNeeded):
     """A step before the first reset, or after an episode's end."""
+
+
+class RewardError(EnvError):
+    """A reward that is none."""
+
+
+class SplitError(EnvError):
+    """Training on the part of a tape that is kept for testing."""

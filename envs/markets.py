@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, TypeAlias
 
+from lobgym.sim.compile_depth import compile_depth_market
 from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape, open_tape
 
@@ -15,13 +16,15 @@ __all__ = ["TapeLike", "market_for"]
 TapeLike: TypeAlias = "str | Path | Tape | Market"
 
 _MARKETS_MAX: Final = 4
-_markets: OrderedDict[tuple[str, bool], Market] = OrderedDict()
+_markets: OrderedDict[tuple[str, bool, bool], Market] = OrderedDict()
 _digests: OrderedDict[tuple[str, int, int], str] = OrderedDict()
 _lock = Lock()
 
 
-def market_for(tape: TapeLike, print_implied_depth: bool = True) -> Market:
+def market_for(tape: TapeLike, print_implied_depth: bool = True, depth_only: bool = False) -> Market:
     """The compiled market of a tape, of a name or a path that `open_tape` takes, or a market as it is.
+
+    With `depth_only` it is one for the compatibility profiles (`compile_depth_market`).
 
     Keeps the last few. A file is opened again only if its modification time or size has changed.
     """
@@ -30,14 +33,16 @@ def market_for(tape: TapeLike, print_implied_depth: bool = True) -> Market:
     with _lock:
         name = None if isinstance(tape, Tape) else _name_key(tape)
         if name is not None and name in _digests:
-            known = _markets.get((_digests[name], print_implied_depth))
+            key = (_digests[name], print_implied_depth, depth_only)
+            known = _markets.get(key)
             if known is not None:
-                _markets.move_to_end((_digests[name], print_implied_depth))
+                _markets.move_to_end(key)
                 return known
         opened = open_tape(tape)
-        key = (opened.digest, print_implied_depth)
+        key = (opened.digest, print_implied_depth, depth_only)
         if key not in _markets:
-            _markets[key] = Market.compile(opened, print_implied_depth)
+            made = compile_depth_market(opened) if depth_only else Market.compile(opened, print_implied_depth)
+            _markets[key] = made
         _markets.move_to_end(key)
         if name is not None:
             _digests[name] = opened.digest

@@ -15,17 +15,29 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
 
 from lobgym.envs import ENV_KINDS
+from lobgym.envs.errors import SplitError
 from lobgym.envs.vector import LobVectorEnv
 from lobgym.sim.errors import ParamsError
 
 __all__ = ["Sb3VecEnv", "make_sb3_vec_env"]
 
 
-def make_sb3_vec_env(env_id: str, num_envs: int = 1, seed: int | None = None, **kwargs: Any) -> Sb3VecEnv:
+def make_sb3_vec_env(
+    env_id: str, num_envs: int = 1, seed: int | None = None, evaluation: bool = False, **kwargs: Any
+) -> Sb3VecEnv:
     """The environment `env_id` ("lobgym/Grid-v0", ...) with `num_envs` lanes, seeded s, s + 1, ... at its first reset.
 
-    `kwargs` are those of `LobVectorEnv`. Raises ParamsError for an unknown id.
+    `kwargs` are those of `LobVectorEnv`. Nothing that is made here trains on the part of a tape that is kept for
+    testing: `split="test"` needs `evaluation=True`.
+
+    Raises:
+        ParamsError: an unknown id. SplitError: the test part, without saying that it is for an evaluation.
     """
+    if kwargs.get("split") == "test" and not evaluation:
+        raise SplitError(
+            "split 'test' is kept for evaluation, and a policy trained on it would be judged by what it has seen: "
+            "train with split='train', or say evaluation=True if nothing learns here"
+        )
     name = env_id.rpartition(":")[2]
     if name not in ENV_KINDS:
         raise ParamsError(f"unknown environment {env_id!r}; known: {', '.join(ENV_KINDS)}")
@@ -72,12 +84,12 @@ class Sb3VecEnv(VecEnv):
         """Step every lane and restart those whose episode is over."""
         assert self._actions is not None
         step = self.core.step(self._actions)
-        dones = step.terminated | step.truncated
+        dones = step.done
         observations = step.observations
         infos = self._infos
-        if dones.any():
+        if step.ended:
             infos = infos.copy()
-            summary = self.core.summary()
+            summary = {key: values.tolist() for key, values in self.core.summary().items()}
             final = observations.copy()
             starts = self.core.next_episode(dones)
             observations = self.core.desk.observe()
@@ -87,9 +99,9 @@ class Sb3VecEnv(VecEnv):
         return observations, step.rewards.astype(np.float32), dones, infos
 
     def _final_info(
-        self, summary: dict[str, NDArray[Any]], lane: int, truncated: bool, observation: NDArray[np.float32]
+        self, summary: dict[str, list[Any]], lane: int, truncated: bool, observation: NDArray[np.float32]
     ) -> dict[str, Any]:
-        one = {key: values[lane].item() for key, values in summary.items()}
+        one = {key: values[lane] for key, values in summary.items()}
         unit = self.core.unit
         episode = {
             "r": round(one["return"], 6),

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.envs.core import EnvCore
+from lobgym.envs.arguments import CoreArguments
+from lobgym.envs.core import INFO_KEYS, EnvCore, Transition
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.rendering import RENDER_FPS, RENDER_MODES, Renderer, check_render_mode
-from lobgym.envs.rewards import RewardTerms
-from lobgym.envs.vector import action_space_of, observation_space_of, step_values
-from lobgym.sim.desk_spec import DeskSpec
+from lobgym.envs.stepping import END_ROW, ENDS
+from lobgym.envs.vector import action_space_of, observation_space_of
 from lobgym.sim.market import Market
-from lobgym.sim.observation import ObservationLayout
-from lobgym.sim.params import SimParams
 
 __all__ = ["LobEnv"]
 
@@ -37,28 +35,19 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
         self,
         kind: str = "grid",
         tape: TapeLike = "synth:volatile",
-        params: SimParams | None = None,
-        spec: DeskSpec | dict[str, Any] | None = None,
-        observation: ObservationLayout | tuple[str, ...] | list[str] | None = None,
-        reward: RewardTerms | None = None,
-        horizon: int = 600,
-        split: str = "all",
-        test_fraction: float = 0.3,
-        embargo_ns: int = 60_000_000_000,
-        start: str | int = "random",
-        capital: float | None = None,
         render_mode: str | None = None,
+        **arguments: Unpack[CoreArguments],
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self._arguments: dict[str, Any] = {"kind": kind, "tape": tape, "render_mode": render_mode, **arguments}
         check_render_mode(render_mode, RENDER_MODES)
-        self.core = EnvCore(
-            kind, tape, 1, params, spec, observation, reward, horizon, split, test_fraction, embargo_ns, start, capital
-        )
+        self.core = EnvCore(kind, tape, 1, **arguments)
         self.render_mode = render_mode
         self._renderer = Renderer.watching(self.core, render_mode)
         self.observation_space = observation_space_of(self.core.spec.layout)
         self.action_space = action_space_of(self.core.spec.action)
         self._mask = np.ones(1, np.bool_)
+        self._columns = self.core.spec.layout.size
+        self._buffers = Transition(1, self._columns)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -68,11 +57,14 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
         self.core.seed(seed, self._mask)
         start_ns = int(self.core.begin(self._mask)[0])
         assert self.core.seeds is not None
-        info = {
+        info: dict[str, Any] = {
             "start_ns": start_ns,
             "episode_id": int(self.core.episode[0]),
             "lane_seed": int(self.core.seeds[0]),
         }
+        if self.core.tasks is not None:
+            task = self.core.desk.tasks[0]
+            info |= {"task_side": int(task["side"]), "task_lots": int(task["lots"])}
         return self.core.desk.observe()[0], info
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -81,12 +73,18 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
         Raises:
             ResetNeededError: no episode is running. ActionError: an action outside its space, or not finite.
         """
-        step = self.core.step(np.asarray(action)[None])
-        info: dict[str, Any] = {key: values[0].item() for key, values in step_values(self.core, step).items()}
-        terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
-        if terminated or truncated:
-            info["summary"] = {key: values[0].item() for key, values in self.core.summary().items()}
-        return step.observations[0], float(step.rewards[0]), terminated, truncated, info
+        step = self._buffers
+        step.observations = np.empty((1, self._columns), np.float32)
+        self.core.step_into(step, np.asarray(action)[None])
+        values = step.block.ravel().tolist()
+        info: dict[str, Any] = dict(zip(INFO_KEYS, values, strict=False))
+        reward, info["mid"] = step.floats.ravel().tolist()
+        info["end"] = ""
+        if not step.ended:
+            return step.observations[0], reward, False, False, info
+        info["end"] = ENDS[values[END_ROW]]
+        info["summary"] = {key: _plain(array[0]) for key, array in self.core.summary().items()}
+        return step.observations[0], reward, bool(step.flags[0, 0]), bool(step.flags[1, 0]), info
 
     def render(self) -> Any:
         """A picture, a text, or None; see `lobgym.envs.rendering.Renderer`."""
@@ -101,7 +99,7 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
         arguments = dict(self._arguments)
         if isinstance(arguments["tape"], Market):
             arguments["tape"] = arguments["tape"].tape
-        skip = {"core", "_arguments", "_renderer"}
+        skip = {"core", "_arguments", "_renderer", "_buffers"}
         rest = {name: value for name, value in self.__dict__.items() if name not in skip}
         return {"arguments": arguments, "core": self.core.state(), "rest": rest}
 
@@ -111,3 +109,8 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
         self.__dict__.update(state["rest"])
         if self._renderer is not None:
             self._renderer.began()
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as Python's; a name as it is."""
+    return value.item() if isinstance(value, np.generic) else value

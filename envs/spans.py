@@ -17,7 +17,7 @@ from lobgym.sim.errors import ParamsError
 from lobgym.sim.jit import njit
 from lobgym.sim.rng import below
 
-__all__ = ["SPLITS", "EpisodeStarts"]
+__all__ = ["SPLITS", "EpisodeStarts", "draw_integers"]
 
 SPLITS: Final = ("all", "train", "test")
 _START_STREAM: Final = 1  # of the random numbers that choose start times
@@ -30,6 +30,7 @@ class EpisodeStarts:
 
     low_ns: int
     high_ns: int
+    end_ns: int  # of the split: no episode touches anything after it
 
     @classmethod
     def of(
@@ -62,7 +63,8 @@ class EpisodeStarts:
         embargo_ns = int(embargo_ns)
         cut = end_ns - (end_ns - start_ns) * round(test_fraction * _PPM) // _PPM
         low = cut if split == "test" else start_ns
-        high = (cut - embargo_ns if split == "train" else end_ns) - length_ns
+        last = cut - embargo_ns if split == "train" else end_ns
+        high = last - length_ns
         if high < low:
             room_ns = max(0, high + length_ns - low)
             raise HorizonError(
@@ -70,24 +72,31 @@ class EpisodeStarts:
                 "choose a shorter horizon or interval_ns, another test_fraction or embargo_ns, or a longer tape"
             )
         if start == "random":
-            return cls(low, high)
+            return cls(low, high, last)
         if isinstance(start, bool) or not isinstance(start, (int, np.integer)):
             raise ParamsError(f"start must be 'random' or a time in nanoseconds, got {start!r}")
         start = int(start)
         if not low <= start <= high:
             raise HorizonError(f"an episode cannot start at {start}: split {split!r} has starts from {low} to {high}")
-        return cls(start, start)
+        return cls(start, start, last)
 
     def draw(self, seeds: NDArray[np.uint64], episodes: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64[N]: the start of episode `episodes[i]` of the lane with seed `seeds[i]`; depends on nothing else."""
-        out = np.empty(len(seeds), np.int64)
-        _draw(seeds, episodes, self.low_ns, self.high_ns - self.low_ns + 1, out)
-        return out
+        return draw_integers(_START_STREAM, seeds, episodes, self.low_ns, self.high_ns)
+
+
+def draw_integers(
+    stream: int, seeds: NDArray[np.uint64], episodes: NDArray[np.int64], low: int, high: int
+) -> NDArray[np.int64]:
+    """int64[N]: numbers from `low` to `high`, both included, each a function of its seed, episode and the stream."""
+    out = np.empty(len(seeds), np.int64)
+    _draw(stream, seeds, episodes, low, high - low + 1, out)
+    return out
 
 
 @njit
 def _draw(
-    seeds: NDArray[np.uint64], episodes: NDArray[np.int64], low_ns: int, count: int, out: NDArray[np.int64]
+    stream: int, seeds: NDArray[np.uint64], episodes: NDArray[np.int64], low: int, count: int, out: NDArray[np.int64]
 ) -> None:
     for i in range(seeds.shape[0]):
-        out[i] = low_ns + below(seeds[i], _START_STREAM, episodes[i], count)
+        out[i] = low + below(seeds[i], stream, episodes[i], count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Unpack
 
 import numpy as np
 from gymnasium import spaces
@@ -10,17 +10,20 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from lobgym.envs.core import EnvCore, Transition
+from lobgym.envs.arguments import CoreArguments
+from lobgym.envs.core import INFO_KEYS, EnvCore, Transition
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.rendering import RENDER_FPS, VECTOR_RENDER_MODES, Renderer, check_render_mode
-from lobgym.envs.rewards import RewardTerms
+from lobgym.envs.stepping import END_NAMES
 from lobgym.sim.actions import ActionSpec
-from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.observation import ObservationLayout
-from lobgym.sim.params import SimParams
 
-__all__ = ["RENDER_FPS", "LobVectorEnv", "action_space_of", "observation_space_of", "step_values"]
+__all__ = ["RENDER_FPS", "LobVectorEnv", "action_space_of", "observation_space_of"]
+
+# What a step's infos tell, and the masks that Gymnasium wants beside it.
+_STEP_KEYS: Final = (*INFO_KEYS, "mid", "end")
+_STEP_MASKS: Final = tuple(f"_{key}" for key in _STEP_KEYS)
 
 
 def observation_space_of(layout: ObservationLayout) -> spaces.Space[NDArray[np.float32]]:
@@ -36,22 +39,6 @@ def action_space_of(action: ActionSpec) -> spaces.Box | spaces.Discrete:
     return spaces.Discrete(action.bins[0])
 
 
-def step_values(core: EnvCore, step: Transition) -> dict[str, NDArray[Any]]:
-    """What a step's info tells, one array a key: exact integers, and the mid as a float."""
-    result = step.result
-    return {
-        "pnl_units": result.pnl.copy(),
-        "equity_units": result.equity.copy(),
-        "position_lots": result.position.copy(),
-        "fills": result.fills.copy(),
-        "maker_fills": result.maker_fills.copy(),
-        "fees_units": result.fees.copy(),
-        "turnover_units": result.turnover.copy(),
-        "refused": result.refused.copy(),
-        "mid": result.mid2 * (0.5 * core.tick),
-    }
-
-
 class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
     """N independent episodes on one tape; lane i seeded with s equals `LobEnv` seeded with s + i, bit for bit.
 
@@ -59,23 +46,25 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         kind: "grid", "target", "maker" or "execution".
         tape: a name ("synth:calm", "synth:halt?seed=3"), a path, a `Tape` or a compiled `Market`.
         num_envs: lanes.
-        params: the venue; None takes the spec's.
+        autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED (then reset lanes with `options={"reset_mask": mask}`).
+        render_mode: None, "rgb_array" (a picture a lane) or "ansi" (one line a lane).
+        params: the venue; None takes the spec's, else what the tape's scenario brings along.
+        latency, queue, fees, profile: changes of the venue (`lobgym.envs.realism.venue_changes`).
+        randomise: what differs from lane to lane and from episode to episode (`lobgym.envs.randomise`).
         spec: a `DeskSpec`, or a dict of fields that differ from `DeskSpec.for_market`.
         observation: a layout or column names; None takes the spec's.
-        reward: reward terms.
-        horizon: steps of an episode.
+        reward: `RewardTerms`, a function of (StepResult, RewardFacts), or a tuple of both; None takes the kind's.
+        task: the parent orders of an execution environment (`lobgym.envs.tasks`).
+        horizon: steps of an episode; None lets it last until the end of its part of the tape.
         split: "all", "train" or "test" part of the tape.
         test_fraction: share of the tape's time that is for testing.
         embargo_ns: time between the parts that belongs to neither, nanoseconds.
         start: "random", or the start time of every episode in nanoseconds.
         capital: an episode terminates when equity has fallen by this amount of quote units (inverse: base units); None
             takes the value of the position limit at the tape's first price.
-        autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED (then reset lanes with `options={"reset_mask": mask}`).
-        render_mode: None, "rgb_array" (a picture a lane) or "ansi" (one line a lane).
 
-    A step's infos hold the integer arrays of `step_values`; where an episode ended also "summary", its exact sums.
-    After a reset they hold "start_ns", "episode_id" and "lane_seed". Without a seed, a lane's next reset starts the
-    next episode of the seed it has.
+    Infos are those of docs/environments.md, an array a key. Those of one call may share their arrays of masks, which
+    cannot be written to. Without a seed, a lane's next reset starts the next episode of the seed it has.
 
     Raises:
         HorizonError: episodes do not fit. ParamsError, LayoutError, TapeError: arguments that make no sense.
@@ -86,24 +75,12 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         kind: str = "grid",
         tape: TapeLike = "synth:volatile",
         num_envs: int = 1,
-        params: SimParams | None = None,
-        spec: DeskSpec | dict[str, Any] | None = None,
-        observation: ObservationLayout | tuple[str, ...] | list[str] | None = None,
-        reward: RewardTerms | None = None,
-        horizon: int = 600,
-        split: str = "all",
-        test_fraction: float = 0.3,
-        embargo_ns: int = 60_000_000_000,
-        start: str | int = "random",
-        capital: float | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
+        **arguments: Unpack[CoreArguments],
     ) -> None:
         check_render_mode(render_mode, VECTOR_RENDER_MODES)
-        self.core = EnvCore(
-            kind, tape, num_envs, params, spec, observation, reward, horizon, split, test_fraction, embargo_ns, start,
-            capital,
-        )  # fmt: skip
+        self.core = EnvCore(kind, tape, num_envs, **arguments)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self._renderer = Renderer.watching(self.core, render_mode)
@@ -118,7 +95,10 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._everyone = np.ones(num_envs, np.bool_)
-        self._pending = np.zeros(num_envs, np.bool_)  # NEXT_STEP: lanes that the next step resets
+        self._everyone.setflags(write=False)
+        self._pending: NDArray[np.bool_] | None = None  # NEXT_STEP: lanes that the next step resets
+        self._no_end = END_NAMES[np.zeros(num_envs, np.int64)]
+        self._no_end.setflags(write=False)
 
     @property
     def desk(self) -> Any:
@@ -135,40 +115,43 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
             raise ParamsError(f"reset_mask must be bool[{self.num_envs}] with at least one lane set, got {mask!r}")
         self.core.seed(seed, mask)
         starts = self.core.begin(mask)
-        self._pending = self._pending & ~mask
+        if self._pending is not None:
+            self._keep_pending(self._pending & ~mask)
         return self.core.desk.observe(), self._reset_infos(starts, mask)
 
     def step(
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step every lane; lanes whose episode is over are reset as the autoreset mode says."""
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP and self._pending.any():
-            return self._step_and_reset(actions)
+        if self._pending is not None and self.autoreset_mode == AutoresetMode.NEXT_STEP:
+            return self._step_and_reset(actions, self._pending)
         step = self.core.step(actions)
-        done = step.terminated | step.truncated
-        ended = bool(done.any())
-        if ended and self.autoreset_mode == AutoresetMode.SAME_STEP:
-            return self._reset_in_step(step, done)
+        if step.ended and self.autoreset_mode == AutoresetMode.SAME_STEP:
+            return self._reset_in_step(step, step.done)
         infos = self._step_infos(step, self._everyone)
-        if ended:
-            self._pending = done
-            _put(infos, "summary", self._summary(done), done)
+        if step.ended:
+            self._finish(infos, step.done)
         return step.observations, step.rewards, step.terminated, step.truncated, infos
 
     def _step_and_reset(
-        self, actions: NDArray[Any]
+        self, actions: NDArray[Any], fresh: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """NEXT_STEP with lanes to reset: these ignore their action, the others step."""
-        fresh = self._pending
         starts = self.core.next_episode(fresh)
+        self._pending = None
         step = self.core.step(actions, ~fresh)
         infos = self._step_infos(step, ~fresh)
         infos.update(self._reset_infos(starts, fresh))
-        done = step.terminated | step.truncated
-        self._pending = done
-        if done.any():
-            _put(infos, "summary", self._summary(done), done)
+        if step.ended:
+            self._finish(infos, step.done)
         return step.observations, step.rewards, step.terminated, step.truncated, infos
+
+    def _finish(self, infos: dict[str, Any], done: NDArray[np.bool_]) -> None:
+        _put(infos, "summary", self._summary(done), done)
+        self._keep_pending(done)
+
+    def _keep_pending(self, lanes: NDArray[np.bool_]) -> None:
+        self._pending = lanes if lanes.any() else None
 
     def _reset_in_step(
         self, step: Transition, done: NDArray[np.bool_]
@@ -190,9 +173,10 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         return None if self._renderer is None else self._renderer.render_all()
 
     def _step_infos(self, step: Transition, mask: NDArray[np.bool_]) -> dict[str, Any]:
-        infos: dict[str, Any] = {}
-        for key, values in step_values(self.core, step).items():
-            _put(infos, key, values, mask)
+        infos: dict[str, Any] = dict.fromkeys(_STEP_MASKS, mask)
+        infos.update(zip(INFO_KEYS, step.block, strict=False))
+        infos["mid"] = step.mids
+        infos["end"] = END_NAMES[step.ends] if step.ended else self._no_end
         return infos
 
     def _reset_infos(self, starts: NDArray[np.int64], mask: NDArray[np.bool_]) -> dict[str, Any]:
@@ -201,6 +185,9 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         _put(infos, "episode_id", self.core.episode.copy(), mask)
         assert self.core.seeds is not None
         _put(infos, "lane_seed", self.core.seeds.copy(), mask)
+        if self.core.tasks is not None:
+            _put(infos, "task_side", self.core.desk.tasks["side"].copy(), mask)
+            _put(infos, "task_lots", self.core.desk.tasks["lots"].copy(), mask)
         return infos
 
     def _summary(self, done: NDArray[np.bool_]) -> dict[str, Any]:

@@ -7,59 +7,49 @@ runtime that journals what lies between them.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lobgym.sim.actions import EXECUTION
-from lobgym.sim.bars import Bars, compile_bars, last_mid2
-from lobgym.sim.calls import call_cancel, call_submit
-from lobgym.sim.desk_spec import DeskSpec
-from lobgym.sim.encoder import Encoder, encode_lane, make_encoder
-from lobgym.sim.errors import ActionError, ParamsError, SessionError, TapeExhaustedError
-from lobgym.sim.jit import njit_lean
-from lobgym.sim.market import Market
-from lobgym.sim.money import mark_value
-from lobgym.sim.pace import PACE_INTERVAL, PACES, advance_step
-from lobgym.sim.quoter import (
-    INTENT_CANCEL,
-    INTENT_DTYPE,
-    INTENT_SUBMIT,
-    QuoterValues,
-    plan_lane,
-    touch_of,
+from lobgym.sim.bars import compile_bars
+from lobgym.sim.desk_kernel import (
+    BLOCK,
+    BLOCK_ROWS,
+    DESK_DTYPE,
+    TABLES,
+    Tables,
+    advance_lanes,
+    codes_in_range,
+    commit_lanes,
+    equity_of,
+    exhausted_lane,
+    mid2_of_lane,
+    observe_lanes,
+    plan_lanes,
+    step_lanes,
+    view_equity_of,
 )
-from lobgym.sim.records import OK, RISK_OPEN_ORDERS
-from lobgym.sim.risk import LimitValues
+from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.encoder import make_encoder
+from lobgym.sim.errors import ActionError, ParamsError, SessionError, TapeExhaustedError
+from lobgym.sim.market import Market
+from lobgym.sim.pace import PACES
+from lobgym.sim.quoter import INTENT_CANCEL, INTENT_DTYPE, INTENT_SUBMIT
 from lobgym.sim.session import Session, raise_lane_error
 from lobgym.sim.task import TASK_DTYPE, assign_tasks
-from lobgym.sim.world import World, econ_of, lane_at, local_of
 
 __all__ = ["INTENT_CANCEL", "INTENT_DTYPE", "INTENT_SUBMIT", "Desk", "StepResult"]
 
 _NO_OBSERVATIONS: Final = np.empty((0, 0), np.float32)
 
 
-class Tables(NamedTuple):
-    """What a desk's kernels read and never write."""
-
-    world: World
-    bars: Bars
-    limits: LimitValues
-    quoter: QuoterValues
-    encoder: Encoder
-    tasks: NDArray[np.void]  # TASK_DTYPE[N]
-    interval_ns: int
-    end_ns: int
-    pace: int  # PACE_*
-    pace_min_ns: int
-
-
 class StepResult(NamedTuple):
     """What a step did, one entry a lane; money in money units. The desk reuses these arrays at its next step.
 
-    Lanes that were masked out hold zeros, except for `equity`, `position`, `mid2` and `ended`, which are current.
+    Lanes that were masked out hold zeros, except for what is current: `equity`, `equity_before`, `position`, `mid2`,
+    `mid2_before`, `t_ns` and `ended`.
     """
 
     equity_before: NDArray[np.int64]
@@ -67,15 +57,28 @@ class StepResult(NamedTuple):
     pnl: NDArray[np.int64]  # equity - equity_before, exactly
     position: NDArray[np.int64]  # at the exchange, lots
     mid2: NDArray[np.int64]  # twice the local mid that equity is marked at, ticks
+    mid2_before: NDArray[np.int64]  # the same at the step's start
+    t_ns: NDArray[np.int64]  # the lane's clock at the step's end
     fills: NDArray[np.int64]  # in this step, as are the following ones
     maker_fills: NDArray[np.int64]
     filled_orders: NDArray[np.int64]  # orders that had their first fill
+    cash: NDArray[np.int64]  # change of cash, fees and funding not included
+    lots: NDArray[np.int64]  # change of position
     fees: NDArray[np.int64]
+    funding: NDArray[np.int64]
     turnover: NDArray[np.int64]  # sum of |cash|
     submits: NDArray[np.int64]
     cancels: NDArray[np.int64]
     refused: NDArray[np.int64]  # intents that were not permitted
+    liquidations: NDArray[np.int64]  # how often the venue found too little margin
     ended: NDArray[np.bool_]  # no further interval fits on the tape
+
+    @classmethod
+    def of(cls, block: NDArray[np.int64]) -> StepResult:
+        """The rows of a block, int64[BLOCK_ROWS, N], by name."""
+        rows: dict[str, Any] = dict(zip(BLOCK, block, strict=True))
+        rows["ended"] = rows["ended"] != 0
+        return cls(**rows)
 
 
 class Desk:
@@ -86,6 +89,7 @@ class Desk:
         market: the compiled tape.
         lanes: how many.
         log, log_rows: the session's event log.
+        end_ns: where lanes must stop, if not at the end of the tape.
 
     Raises:
         ParamsError: a desk that may be short on a spot market.
@@ -93,9 +97,13 @@ class Desk:
     Attributes:
         session: the lanes' state; reading it is free, sending orders through it bypasses the risk check.
         tasks: TASK_DTYPE[N], the lanes' parent orders (`lobgym.sim.task`); written by `assign`.
+        handle: what kernels take (`lobgym.sim.desk_kernel`); it must not outlive the desk.
     """
 
-    def __init__(self, spec: DeskSpec, market: Market, lanes: int = 1, log: str = "off", log_rows: int = 0) -> None:
+    def __init__(
+        self, spec: DeskSpec, market: Market, lanes: int = 1, log: str = "off", log_rows: int = 0,
+        end_ns: int | None = None,
+    ) -> None:  # fmt: skip
         if spec.risk.short and market.instrument.kind == "spot":
             raise ParamsError(
                 f"{market.instrument.symbol} is a spot market, where nothing can be sold that is not held: "
@@ -106,6 +114,9 @@ class Desk:
         self.action = spec.action
         self.session = Session(market, spec.params, lanes, log, log_rows)
         self.tasks = np.zeros(lanes, TASK_DTYPE)
+        self._end_ns = market.end_ns if end_ns is None else min(end_ns, market.end_ns)
+        self._intents = np.zeros((lanes, spec.intents_max), INTENT_DTYPE)
+        self._counts = np.zeros(lanes, np.int64)
         self._tables = Tables(
             self.session.world,
             compile_bars(market.local),
@@ -113,18 +124,21 @@ class Desk:
             spec.quoter_values,
             make_encoder(spec.layout, spec.position_lots_max),
             self.tasks,
+            self._intents,
+            self._counts,
             spec.interval_ns,
-            market.end_ns,
+            self._end_ns,
             PACES.index(spec.pace),
             spec.pace_min_ns,
         )
-        self._intents = np.zeros((lanes, spec.intents_max), INTENT_DTYPE)
-        self._counts = np.zeros(lanes, np.int64)
+        self._packed = TABLES.pack(self._tables)
+        header = np.zeros(1, DESK_DTYPE)
+        header["tables"] = self._packed.address
+        self.handle: Any = header[0]
+        self._bins = spec.action.bins_array
         self._everyone = np.ones(lanes, np.bool_)
         self._planned = False
-        arrays: list[Any] = [np.zeros(lanes, np.int64) for _ in StepResult._fields]
-        arrays[-1] = np.zeros(lanes, np.bool_)
-        self._result = StepResult(*arrays)
+        self._block = np.zeros((BLOCK_ROWS, lanes), np.int64)
 
     # -- clock -----------------------------------------------------------------------------------------------------
 
@@ -136,7 +150,7 @@ class Desk:
     @property
     def end_ns(self) -> int:
         """The last time that a lane can reach."""
-        return self.market.end_ns
+        return self._end_ns
 
     @property
     def t_ns(self) -> NDArray[np.int64]:
@@ -177,7 +191,7 @@ class Desk:
     def observe(self) -> NDArray[np.float32]:
         """float32[N, D]: every lane's observation at its own time, a fresh array."""
         out = np.empty((self.lanes, self.spec.layout.size), np.float32)
-        _observe(self._tables, out)
+        observe_lanes(self.handle, out)
         return out
 
     def plan(self, codes: ArrayLike) -> tuple[NDArray[np.void], NDArray[np.int64]]:
@@ -188,7 +202,7 @@ class Desk:
             own buffers, valid until its next plan or step; a caller may refuse an intent by setting its `reason`.
         """
         checked = self._codes(codes)
-        _plan(self._tables, checked, self._intents, self._counts)
+        plan_lanes(self.handle, checked)
         self._planned = True
         return self._intents, self._counts
 
@@ -201,7 +215,7 @@ class Desk:
         if not self._planned:
             raise SessionError("commit without a plan: call plan(codes) first, and commit it once")
         self._planned = False
-        _commit(self.session.world, self._intents, self._counts)
+        commit_lanes(self.handle)
         raise_lane_error(self.session.state)
 
     def advance(self) -> NDArray[np.bool_]:
@@ -215,14 +229,10 @@ class Desk:
         """
         self._planned = False
         clocks = self.session.state.lane["t_ns"]
-        if self._tables.pace == PACE_INTERVAL:
-            self.session.advance(clocks + self.spec.interval_ns)
-        else:
-            self.session.check()
-            if (clocks + self.spec.interval_ns > self.end_ns).any():
-                self._exhausted(int((clocks + self.spec.interval_ns > self.end_ns).argmax()))
-            _advance(self._tables)
-            raise_lane_error(self.session.state)
+        self.session.check()
+        self._must_fit(self._everyone)
+        advance_lanes(self.handle)
+        raise_lane_error(self.session.state)
         ended: NDArray[np.bool_] = clocks + self.spec.interval_ns > self.end_ns
         return ended
 
@@ -250,173 +260,37 @@ class Desk:
         shape = (self.lanes, self.spec.layout.size)
         observations = np.empty(shape, np.float32) if observe else _NO_OBSERVATIONS
         live = self._everyone if mask is None else mask
-        verdict = _step(self._tables, checked, live, self._intents, self._counts, self._result, observations)
-        if verdict < 0:
-            self._exhausted(-verdict - 1)
-        if verdict > 0:
+        self._must_fit(live)
+        if step_lanes(self.handle, checked, live, self._block, observations):
             raise_lane_error(self.session.state)
-        return observations, self._result
+        return observations, StepResult.of(self._block)
 
     # -- money -----------------------------------------------------------------------------------------------------
 
     def equity(self, lane: int = 0) -> int:
         """Money units: cash - fees + position of the exchange's account, marked at the last two-sided local mid."""
-        return int(_equity(self._tables, lane))
+        return int(equity_of(self.handle, lane))
 
     def view_equity(self, lane: int = 0) -> int:
         """Like `equity`, with the account as the lane itself knows it."""
-        return int(_view_equity(self._tables, lane))
+        return int(view_equity_of(self.handle, lane))
 
     def mid2(self, lane: int = 0) -> int:
         """Twice the last two-sided local mid, in ticks."""
-        tables = self._tables
-        return int(last_mid2(self.market.local_view[0], tables.bars, self.session.state.lane["local_cursor"][lane]))
+        return int(mid2_of_lane(self.handle, lane))
 
-    def _exhausted(self, lane: int) -> NoReturn:
-        raise TapeExhaustedError(
-            f"lane {lane} has no full interval of {self.spec.interval_ns} ns left before {self.end_ns}; reset it"
-        )
+    def _must_fit(self, mask: NDArray[np.bool_]) -> None:
+        lane = exhausted_lane(self.handle, mask)
+        if lane >= 0:
+            raise TapeExhaustedError(
+                f"lane {lane} has no full interval of {self.spec.interval_ns} ns left before {self.end_ns}; reset it"
+            )
 
     def _codes(self, codes: ArrayLike) -> NDArray[np.int32]:
         array = np.asarray(codes)
         checked = array if array.dtype == np.int32 and array.flags.c_contiguous else self.action.check_codes(array)
         if checked.shape != (self.lanes, self.action.size):
             raise ActionError(f"expected codes of shape [{self.lanes}, {self.action.size}], got {list(checked.shape)}")
-        if not _in_range(checked, self.action.bins_array):
+        if not codes_in_range(checked, self._bins):
             self.action.check_codes(checked)  # raises, and says where
         return checked
-
-
-# -- kernels -----------------------------------------------------------------------------------------------------------
-
-
-@njit_lean
-def _in_range(codes: NDArray[np.int32], bins: NDArray[np.int64]) -> bool:
-    for i in range(codes.shape[0]):
-        for j in range(codes.shape[1]):
-            if codes[i, j] < 0 or codes[i, j] >= bins[j]:
-                return False
-    return True
-
-
-@njit_lean
-def _equity(tables: Tables, i: int) -> int:
-    w = tables.world
-    lane = lane_at(w, i)
-    mid2 = last_mid2(local_of(w), tables.bars, lane["local_cursor"])
-    equity: int = lane["cash"] - lane["fees"] - lane["funding"] + mark_value(econ_of(w), lane["position"], mid2)
-    return equity
-
-
-@njit_lean
-def _view_equity(tables: Tables, i: int) -> int:
-    w = tables.world
-    lane = lane_at(w, i)
-    mid2 = last_mid2(local_of(w), tables.bars, lane["local_cursor"])
-    equity: int = (
-        lane["view_cash"]
-        - lane["view_fees"]
-        - lane["view_funding"]
-        + mark_value(econ_of(w), lane["view_position"], mid2)
-    )
-    return equity
-
-
-@njit_lean
-def _observe(tables: Tables, out: NDArray[np.float32]) -> None:
-    w = tables.world
-    for i in range(w["lanes"]):
-        encode_lane(local_of(w), tables.bars, tables.encoder, econ_of(w), w, i, tables.tasks[i], out[i])
-
-
-@njit_lean
-def _plan_one(tables: Tables, i: int, codes: NDArray[np.int32], intents: NDArray[np.void]) -> int:
-    w = tables.world
-    touch = touch_of(local_of(w), w, i)
-    return plan_lane(touch, econ_of(w), tables.limits, tables.quoter, w, i, tables.tasks[i], codes, intents)
-
-
-@njit_lean
-def _advance(tables: Tables) -> None:
-    for i in range(tables.world["lanes"]):
-        advance_step(tables.world, i, tables.pace, tables.pace_min_ns, tables.interval_ns)
-
-
-@njit_lean
-def _plan(tables: Tables, codes: NDArray[np.int32], intents: NDArray[np.void], counts: NDArray[np.int64]) -> None:
-    w = tables.world
-    for i in range(w["lanes"]):
-        counts[i] = _plan_one(tables, i, codes[i], intents[i])
-
-
-@njit_lean
-def _commit_lane(w: World, i: int, intents: NDArray[np.void], count: int) -> int:
-    """Send what is permitted; return how many intents were not."""
-    refused = 0
-    for k in range(count):
-        intent = intents[k]
-        if intent["reason"] != OK:
-            refused += 1
-        elif intent["kind"] == INTENT_CANCEL:
-            call_cancel(w, i, intent["slot"])
-        else:
-            order_id = call_submit(w, i, intent["side"], intent["tick"], intent["qty"], intent["tif"], 0)
-            intent["order_id"] = order_id
-            if order_id == 0:
-                intent["reason"] = RISK_OPEN_ORDERS
-                refused += 1
-    return refused
-
-
-@njit_lean
-def _commit(w: World, intents: NDArray[np.void], counts: NDArray[np.int64]) -> None:
-    for i in range(w["lanes"]):
-        _commit_lane(w, i, intents[i], counts[i])
-
-
-@njit_lean
-def _step(
-    tables: Tables, codes: NDArray[np.int32], mask: NDArray[np.bool_], intents: NDArray[np.void],
-    counts: NDArray[np.int64], out: StepResult, observations: NDArray[np.float32],
-) -> int:  # fmt: skip
-    """One step of every lane. Returns the number of lanes in error, or -1 - i if lane i is at the end of the tape."""
-    w = tables.world
-    size = w["lanes"]
-    for i in range(size):
-        if mask[i] and lane_at(w, i)["t_ns"] + tables.interval_ns > tables.end_ns:
-            return -1 - i
-    failed = 0
-    for i in range(size):
-        lane = lane_at(w, i)
-        before = _equity(tables, i)
-        fills, maker_fills, fees = lane["fills"], lane["maker_fills"], lane["fees"]
-        filled_orders = lane["filled_orders"]
-        turnover, submits, cancels = lane["turnover"], lane["submits"], lane["cancels"]
-        refused = 0
-        counts[i] = 0
-        if mask[i]:
-            counts[i] = _plan_one(tables, i, codes[i], intents[i])
-            refused = _commit_lane(w, i, intents[i], counts[i])
-            advance_step(w, i, tables.pace, tables.pace_min_ns, tables.interval_ns)
-        after = _equity(tables, i)
-        out.equity_before[i] = before
-        out.equity[i] = after
-        out.pnl[i] = after - before
-        out.position[i] = lane["position"]
-        out.mid2[i] = last_mid2(local_of(w), tables.bars, lane["local_cursor"])
-        out.fills[i] = lane["fills"] - fills
-        out.maker_fills[i] = lane["maker_fills"] - maker_fills
-        out.filled_orders[i] = lane["filled_orders"] - filled_orders
-        out.fees[i] = lane["fees"] - fees
-        out.turnover[i] = lane["turnover"] - turnover
-        out.submits[i] = lane["submits"] - submits
-        out.cancels[i] = lane["cancels"] - cancels
-        out.refused[i] = refused
-        out.ended[i] = lane["t_ns"] + tables.interval_ns > tables.end_ns
-        if lane["error"] != 0:
-            failed += 1
-        if observations.shape[0] > 0:
-            encode_lane(
-                local_of(w), tables.bars, tables.encoder, econ_of(w), w, i, tables.tasks[i], observations[i]
-            )  # fmt: skip
-    return failed

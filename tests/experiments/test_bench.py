@@ -26,6 +26,14 @@ TAPE = "synth?seed=1&minutes=0.3"
 # What makes a bench small: names of its module, and their values.
 TINY: dict[str, dict[str, Any]] = {
     "compile": {"_RUNS": 1},
+    "env": {
+        "_RUNS": 1,
+        "_WANTED_STEPS": 640,
+        "_SCALAR_STEPS": 60,
+        "_PPO_ITERATIONS": 1,
+        "_HORIZON": 20,
+        "PPO": {"n_steps": 2, "batch_size": 64, "n_epochs": 1, "device": "cpu"},
+    },
     "exchange": {"_RUNS": 1, "_STEPS": 20, "_DAY_S": 20},
     "ladder": {"_RUNS": 1, "_LADDERS": 20},
     "log": {"_RUNS": 1, "_STEPS": 60},
@@ -35,6 +43,7 @@ TINY: dict[str, dict[str, Any]] = {
 }
 SMALLEST = {
     "compile": ["rows_per_s", "bytes_per_row_compiled", "bytes_per_row_stored"],
+    "env": ["vector64", "scalar", "ppo256"],
     "exchange": ["messages_per_s", "tape_day"],
     "ladder": ["ladder10"],
     "log": ["fills", "full"],
@@ -104,7 +113,7 @@ def test_a_missing_recording_is_said_and_nothing_measured(monkeypatch: pytest.Mo
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(LobgymError, match="compile, exchange, ladder"):
+    with pytest.raises(LobgymError, match="compile, env, exchange, ladder"):
         list(run_bench("nothing"))
     with pytest.raises(LobgymError, match="ladder10"):
         list(run_bench("ladder", ["nothing"]))

@@ -1,0 +1,307 @@
+"""The desk's kernels: they take one record that leads to a `Tables`, so that a call from Python unpacks a pointer.
+
+A lane's step is plan, commit, advance, observe, and what it did as integers in one column of a *block*: int64[rows, N],
+a row each for the names of BLOCK, in their order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobgym.sim.bars import Bars, last_mid2
+from lobgym.sim.calls import call_cancel, call_submit
+from lobgym.sim.encoder import Encoder, encode_lane
+from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
+from lobgym.sim.money import Economics, mark_value
+from lobgym.sim.pace import advance_step
+from lobgym.sim.packed import PackedTuples
+from lobgym.sim.quoter import INTENT_CANCEL, QuoterValues, Touch, plan_lane, touch_of
+from lobgym.sim.quotes.intents import is_two_sided
+from lobgym.sim.records import OK, RISK_OPEN_ORDERS
+from lobgym.sim.risk import LimitValues
+from lobgym.sim.world import World, econ_of, lane_at, local_of
+
+__all__ = [
+    "BLOCK",
+    "BLOCK_ROWS",
+    "DESK_DTYPE",
+    "TABLES",
+    "Tables",
+    "advance_lanes",
+    "codes_in_range",
+    "commit_lanes",
+    "equity_of",
+    "exhausted_lane",
+    "mid2_of_lane",
+    "observe_lanes",
+    "plan_lanes",
+    "step_lanes",
+    "view_equity_of",
+]
+
+
+class Tables(NamedTuple):
+    """What a desk's kernels read; of these they write `intents` and `counts` alone."""
+
+    world: World
+    bars: Bars
+    limits: LimitValues
+    quoter: QuoterValues
+    encoder: Encoder
+    tasks: NDArray[np.void]  # TASK_DTYPE[N]
+    intents: NDArray[np.void]  # INTENT_DTYPE[N, K]: the last plan
+    counts: NDArray[np.int64]  # [N] how many of them are meant
+    interval_ns: int
+    end_ns: int
+    pace: int  # PACE_*
+    pace_min_ns: int
+
+
+DESK_DTYPE: Final = np.dtype([("tables", np.int64)])
+Desk: TypeAlias = Any  # a record of DESK_DTYPE
+
+TABLES: Final = PackedTuples(DESK_DTYPE, "tables")
+_tables_of = TABLES.at
+
+# What a step did to a lane. Money in money units; the first ten are what an environment's info tells of a step.
+BLOCK: Final = (
+    "pnl",  # equity - equity_before, exactly
+    "equity",
+    "position",  # at the exchange, lots
+    "fills",  # in this step, as are the following ones
+    "maker_fills",
+    "fees",
+    "funding",
+    "turnover",  # sum of |cash|
+    "refused",  # intents that were not permitted
+    "t_ns",  # the lane's clock after it
+    "filled_orders",  # orders that had their first fill
+    "submits",
+    "cancels",
+    "equity_before",
+    "mid2",  # twice the local mid that equity is marked at, ticks
+    "mid2_before",  # the same before the step
+    "cash",  # change of cash, fees and funding not included
+    "lots",  # change of position
+    "liquidations",
+    "ended",  # 1: no further interval fits on the tape
+)
+BLOCK_ROWS: Final = len(BLOCK)
+
+_PNL: Final = BLOCK.index("pnl")
+_EQUITY: Final = BLOCK.index("equity")
+_POSITION: Final = BLOCK.index("position")
+_FILLS: Final = BLOCK.index("fills")
+_MAKER_FILLS: Final = BLOCK.index("maker_fills")
+_FEES: Final = BLOCK.index("fees")
+_FUNDING: Final = BLOCK.index("funding")
+_TURNOVER: Final = BLOCK.index("turnover")
+_REFUSED: Final = BLOCK.index("refused")
+_T_NS: Final = BLOCK.index("t_ns")
+_FILLED_ORDERS: Final = BLOCK.index("filled_orders")
+_SUBMITS: Final = BLOCK.index("submits")
+_CANCELS: Final = BLOCK.index("cancels")
+_EQUITY_BEFORE: Final = BLOCK.index("equity_before")
+_MID2: Final = BLOCK.index("mid2")
+_MID2_BEFORE: Final = BLOCK.index("mid2_before")
+_CASH: Final = BLOCK.index("cash")
+_LOTS: Final = BLOCK.index("lots")
+_LIQUIDATIONS: Final = BLOCK.index("liquidations")
+_ENDED: Final = BLOCK.index("ended")
+
+
+@njit_lean
+def codes_in_range(codes: NDArray[np.int32], bins: NDArray[np.int64]) -> bool:
+    """Whether every code [N, A] is one of its dimension's [A] bins."""
+    for i in range(codes.shape[0]):
+        for j in range(codes.shape[1]):
+            if codes[i, j] < 0 or codes[i, j] >= bins[j]:
+                return False
+    return True
+
+
+# -- money -------------------------------------------------------------------------------------------------------------
+
+
+@njit_leaf
+def _mid2(tables: Tables, i: int) -> int:
+    w = tables.world
+    return last_mid2(local_of(w), tables.bars, lane_at(w, i)["local_cursor"])
+
+
+@njit_lean
+def mid2_of_lane(h: Desk, i: int) -> int:
+    """Twice the last two-sided local mid of lane `i`, in ticks."""
+    return _mid2(_tables_of(h), i)
+
+
+@njit_leaf
+def _equity(econ: Economics, w: World, i: int, mid2: int) -> int:
+    lane = lane_at(w, i)
+    return int(lane["cash"] - lane["fees"] - lane["funding"] + mark_value(econ, lane["position"], mid2))
+
+
+@njit_lean
+def equity_of(h: Desk, i: int) -> int:
+    """Equity of the exchange's account of lane `i`, money units."""
+    tables = _tables_of(h)
+    return _equity(econ_of(tables.world), tables.world, i, _mid2(tables, i))
+
+
+@njit_lean
+def view_equity_of(h: Desk, i: int) -> int:
+    """Equity of the account as lane `i` knows it, money units."""
+    tables = _tables_of(h)
+    lane = lane_at(tables.world, i)
+    value = mark_value(econ_of(tables.world), lane["view_position"], _mid2(tables, i))
+    return int(lane["view_cash"] - lane["view_fees"] - lane["view_funding"] + value)
+
+
+# -- piecewise ---------------------------------------------------------------------------------------------------------
+
+
+@njit_leaf
+def _encode(tables: Tables, w: World, econ: Economics, i: int, out: NDArray[np.float32]) -> None:
+    encode_lane(local_of(w), tables.bars, tables.encoder, econ, w, i, tables.tasks[i], out)
+
+
+@njit_lean
+def observe_lanes(h: Desk, out: NDArray[np.float32]) -> None:
+    """Write every lane's observation into `out` [N, D]."""
+    tables = _tables_of(h)
+    w = tables.world
+    econ = econ_of(w)
+    for i in range(w["lanes"]):
+        _encode(tables, w, econ, i, out[i])
+
+
+@njit_leaf
+def _plan(tables: Tables, w: World, econ: Economics, i: int, touch: Touch, codes: NDArray[np.int32]) -> int:
+    return plan_lane(
+        touch, econ, tables.limits, tables.quoter, w, i, tables.tasks[i], codes, tables.intents[i]
+    )  # fmt: skip
+
+
+@njit_lean
+def plan_lanes(h: Desk, codes: NDArray[np.int32]) -> None:
+    """Plan every lane's step for `codes` [N, A]."""
+    tables = _tables_of(h)
+    w = tables.world
+    econ = econ_of(w)
+    for i in range(w["lanes"]):
+        tables.counts[i] = _plan(tables, w, econ, i, touch_of(local_of(w), w, i), codes[i])
+
+
+@njit_inner
+def _commit(w: World, i: int, intents: NDArray[np.void], count: int) -> int:
+    """Send what is permitted; return how many intents were not."""
+    refused = 0
+    for k in range(count):
+        intent = intents[k]
+        if intent["reason"] != OK:
+            refused += 1
+        elif intent["kind"] == INTENT_CANCEL:
+            call_cancel(w, i, intent["slot"])
+        else:
+            order_id = call_submit(w, i, intent["side"], intent["tick"], intent["qty"], intent["tif"], 0)
+            intent["order_id"] = order_id
+            if order_id == 0:
+                intent["reason"] = RISK_OPEN_ORDERS
+                refused += 1
+    return refused
+
+
+@njit_lean
+def commit_lanes(h: Desk) -> None:
+    """Send every lane's plan."""
+    tables = _tables_of(h)
+    for i in range(tables.world["lanes"]):
+        _commit(tables.world, i, tables.intents[i], tables.counts[i])
+
+
+@njit_lean
+def advance_lanes(h: Desk) -> None:
+    """Advance every lane by one step, which must fit on the tape."""
+    tables = _tables_of(h)
+    for i in range(tables.world["lanes"]):
+        advance_step(tables.world, i, tables.pace, tables.pace_min_ns, tables.interval_ns)
+
+
+@njit_lean
+def exhausted_lane(h: Desk, mask: NDArray[np.bool_]) -> int:
+    """The first lane of `mask` whose next interval does not fit on the tape, or -1."""
+    tables = _tables_of(h)
+    for i in range(tables.world["lanes"]):
+        if mask[i] and lane_at(tables.world, i)["t_ns"] + tables.interval_ns > tables.end_ns:
+            return i
+    return -1
+
+
+# -- at once -----------------------------------------------------------------------------------------------------------
+
+
+@njit_lean
+def step_lanes(
+    h: Desk, codes: NDArray[np.int32], mask: NDArray[np.bool_], block: NDArray[np.int64],
+    observations: NDArray[np.float32],
+) -> int:  # fmt: skip
+    """Step the lanes of `mask`, whose intervals must fit on the tape, and observe all lanes.
+
+    Args:
+        codes: [N, A], in range.
+        mask: [N]; of the others the block tells what is, and zeros for what was done.
+        block: [BLOCK_ROWS, N], written.
+        observations: [N, D], written; or [0, 0].
+
+    Returns:
+        how many lanes are in error.
+    """
+    tables = _tables_of(h)
+    w = tables.world
+    econ = econ_of(w)
+    failed = 0
+    for i in range(w["lanes"]):
+        lane = lane_at(w, i)
+        touch = touch_of(local_of(w), w, i)
+        mid2 = touch.bid + touch.ask if is_two_sided(touch) else _mid2(tables, i)
+        before = _equity(econ, w, i, mid2)
+        block[_MID2_BEFORE, i] = mid2
+        block[_EQUITY_BEFORE, i] = before
+        position, cash, fees, funding = lane["position"], lane["cash"], lane["fees"], lane["funding"]
+        fills, maker_fills, filled_orders = lane["fills"], lane["maker_fills"], lane["filled_orders"]
+        turnover, submits, cancels = lane["turnover"], lane["submits"], lane["cancels"]
+        liquidations = lane["liquidations"]
+        refused = 0
+        count = 0
+        if mask[i]:
+            count = _plan(tables, w, econ, i, touch, codes[i])
+            refused = _commit(w, i, tables.intents[i], count)
+            advance_step(w, i, tables.pace, tables.pace_min_ns, tables.interval_ns)
+            mid2 = _mid2(tables, i)
+        tables.counts[i] = count
+        after = _equity(econ, w, i, mid2)
+        block[_PNL, i] = after - before
+        block[_EQUITY, i] = after
+        block[_POSITION, i] = lane["position"]
+        block[_FILLS, i] = lane["fills"] - fills
+        block[_MAKER_FILLS, i] = lane["maker_fills"] - maker_fills
+        block[_FEES, i] = lane["fees"] - fees
+        block[_FUNDING, i] = lane["funding"] - funding
+        block[_TURNOVER, i] = lane["turnover"] - turnover
+        block[_REFUSED, i] = refused
+        block[_T_NS, i] = lane["t_ns"]
+        block[_FILLED_ORDERS, i] = lane["filled_orders"] - filled_orders
+        block[_SUBMITS, i] = lane["submits"] - submits
+        block[_CANCELS, i] = lane["cancels"] - cancels
+        block[_MID2, i] = mid2
+        block[_CASH, i] = lane["cash"] - cash
+        block[_LOTS, i] = lane["position"] - position
+        block[_LIQUIDATIONS, i] = lane["liquidations"] - liquidations
+        block[_ENDED, i] = lane["t_ns"] + tables.interval_ns > tables.end_ns
+        failed += lane["error"] != 0
+        if observations.shape[0] > 0:
+            _encode(tables, w, econ, i, observations[i])
+    return failed
