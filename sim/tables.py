@@ -75,7 +75,8 @@ def compile_events(events: NDArray[np.void], kernel: Callable[[Work], None], imp
     written = _write_rows(events, None, levels, kernel, implied)
     if levels.in_order:
         exch, twin = _finish(written, levels)
-        local, last = exch._replace(ns=twin, **index_stamps(twin)), -1
+        stamps: dict[str, Any] = index_stamps(twin)
+        local, last = exch._replace(ns=twin, **stamps), -1
     else:
         exch = _finish(written, levels)[0]
         order = np.argsort(events["local_ns"], kind="stable").astype(np.int32)
