@@ -1,6 +1,6 @@
 """Environments: Gymnasium, vector and Stable-Baselines3 faces of one desk.
 
-Importing this package registers the ids of `ENV_KINDS`:
+Importing this package registers `ENV_IDS`:
 
     gymnasium.make("lobgym.envs:lobgym/Grid-v0")
     gymnasium.make_vec("lobgym.envs:lobgym/Grid-v0", num_envs=64)
@@ -8,7 +8,7 @@ Importing this package registers the ids of `ENV_KINDS`:
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import gymnasium
 
@@ -18,6 +18,7 @@ from lobgym.envs.scalar import LobEnv
 from lobgym.envs.vector import LobVectorEnv
 
 __all__ = [
+    "ENV_IDS",
     "ENV_KINDS",
     "EnvError",
     "HorizonError",
@@ -37,11 +38,24 @@ ENV_KINDS: Final = {
     "lobgym/Execution-v0": "execution",
 }
 
-for _id, _kind in ENV_KINDS.items():
+# What Gymnasium is told of each id: entry points by name, so that nothing is imported before somebody makes one.
+_SPECS: Final[dict[str, dict[str, Any]]] = {
+    **{
+        name: {
+            "entry_point": "lobgym.envs.scalar:LobEnv",
+            "vector_entry_point": "lobgym.envs.vector:LobVectorEnv",
+            "kwargs": {"kind": kind},
+        }
+        for name, kind in ENV_KINDS.items()
+    },
+    "lobgym/Router-v0": {
+        "entry_point": "lobgym.envs.router:RouterEnv",
+        "vector_entry_point": "lobgym.envs.router_vector:RouterVectorEnv",
+    },
+    "lobgym/ArenaAgent-v0": {"entry_point": "lobgym.envs.arena.agent:ArenaAgentEnv"},
+}
+ENV_IDS: Final = tuple(_SPECS)
+
+for _id, _spec in _SPECS.items():
     if _id not in gymnasium.registry:
-        gymnasium.register(
-            _id,
-            entry_point="lobgym.envs.scalar:LobEnv",
-            vector_entry_point="lobgym.envs.vector:LobVectorEnv",
-            kwargs={"kind": _kind},
-        )
+        gymnasium.register(_id, **_spec)

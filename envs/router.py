@@ -18,19 +18,7 @@ from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout
 
-__all__ = ["ROUTER_ID", "RouterEnv", "register_router"]
-
-ROUTER_ID = "lobgym/Router-v0"
-
-
-def register_router() -> None:
-    """Make `lobgym/Router-v0` known to Gymnasium, unless it is."""
-    if ROUTER_ID not in gymnasium.registry:
-        gymnasium.register(
-            ROUTER_ID,
-            entry_point="lobgym.envs.router:RouterEnv",
-            vector_entry_point="lobgym.envs.router_vector:RouterVectorEnv",
-        )
+__all__ = ["RouterEnv"]
 
 
 class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):

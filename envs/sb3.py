@@ -39,8 +39,12 @@ def make_sb3_vec_env(
             "train with split='train', or say evaluation=True if nothing learns here"
         )
     name = env_id.rpartition(":")[2]
+    if name == "lobgym/Router-v0":
+        from lobgym.envs.router_sb3 import make_router_sb3_vec_env  # here, because it imports this module
+
+        return make_router_sb3_vec_env(num_envs, seed, **kwargs)
     if name not in ENV_KINDS:
-        raise ParamsError(f"unknown environment {env_id!r}; known: {', '.join(ENV_KINDS)}")
+        raise ParamsError(f"unknown environment {env_id!r}; known: {', '.join([*ENV_KINDS, 'lobgym/Router-v0'])}")
     venv = LobVectorEnv(ENV_KINDS[name], num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
     made = Sb3VecEnv(venv)
     if seed is not None:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import gymnasium
-
 from lobgym.envs.arena.agent import ArenaAgentEnv
 from lobgym.envs.arena.columns import ARENA_COLUMNS
 from lobgym.envs.arena.config import ArenaTask
@@ -14,6 +12,3 @@ from lobgym.envs.arena.rewards import ArenaReward
 from lobgym.envs.arena.roles import DEFAULT_AGENTS, ROLES
 
 __all__ = ["ARENA_COLUMNS", "DEFAULT_AGENTS", "ROLES", "ArenaAgentEnv", "ArenaReward", "ArenaTask"]
-
-if "lobgym/ArenaAgent-v0" not in gymnasium.registry:
-    gymnasium.register("lobgym/ArenaAgent-v0", entry_point="lobgym.envs.arena.agent:ArenaAgentEnv")

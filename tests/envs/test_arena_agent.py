@@ -19,7 +19,7 @@ from lobgym.sim.errors import ActionError, LobgymError, ParamsError
 
 SMALL: dict[str, Any] = {"max_cycles": 40, "interval_ns": 100_000_000}
 NAMES = ["maker_0", "grid_0", "taker_0", "execution_0"]
-ID = "lobgym.envs.arena:lobgym/ArenaAgent-v0"
+ID = "lobgym.envs:lobgym/ArenaAgent-v0"
 
 
 @pytest.mark.parametrize("agent", NAMES)

@@ -16,13 +16,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from lobgym.envs import HorizonError, LobEnv, ResetNeededError
 from lobgym.envs.pool import CodeProfile, PolicyProfile, Pool, PositionProfile, default_pool
-from lobgym.envs.router import ROUTER_ID, RouterEnv, register_router
+from lobgym.envs.router import RouterEnv
 from lobgym.envs.router_vector import RouterVectorEnv
 from lobgym.sim.errors import ActionError, LayoutError, ParamsError
 from tests.envs.fixed_router_run import digest
 from tests.envs.routers import ARGUMENTS, COLUMNS, Breathe, PlainRouter, mixed_pool
 
-register_router()
+ROUTER_ID = "lobgym/Router-v0"
 
 LANES = 5
 # Small enough that some episodes end by bankruptcy, at different steps inside of different macro steps.
