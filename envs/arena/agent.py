@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from lobgym.envs.arena.config import ArenaConfig
 from lobgym.envs.arena.core import ArenaCore
 from lobgym.envs.arena.others import ArenaPolicy, default_policy
+from lobgym.envs.arena.picture import film, with_log
 from lobgym.envs.arena.spaces import action_space_of, observation_space_of
 from lobgym.envs.errors import ResetNeededError
+from lobgym.envs.rendering import RENDER_FPS, RENDER_MODES, check_render_mode
 from lobgym.sim.errors import ParamsError
 
 __all__ = ["ArenaAgentEnv"]
@@ -26,14 +28,17 @@ class ArenaAgentEnv(gymnasium.Env[NDArray[np.float32], Any]):
         agent: which one this environment's actions are for.
         others: policies of the others, by agent or role (`lobgym.envs.arena.others.ArenaPolicy`); those that are not
             in it follow `default_policy`. A policy that several agents share is asked once for all of them.
-        render_mode: None or "ansi".
+        render_mode: None, "human" or "rgb_array" (a picture of the agent), or "ansi".
         arguments: fields of `ArenaConfig`.
 
     The episode ends when the agent's does: terminated where it is bankrupt, liquidated or has filled its parent order,
     truncated after `max_cycles` steps. Others may be gone before that.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 10}  # type: ignore[misc]
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": list(RENDER_MODES),
+        "render_fps": RENDER_FPS,
+    }
 
     def __init__(
         self,
@@ -42,14 +47,14 @@ class ArenaAgentEnv(gymnasium.Env[NDArray[np.float32], Any]):
         render_mode: str | None = None,
         **arguments: Any,
     ) -> None:
-        if render_mode not in (None, "ansi"):
-            raise ParamsError(f"render_mode must be None or 'ansi', got {render_mode!r}")
+        check_render_mode(render_mode, RENDER_MODES)
         self.render_mode = render_mode
-        self.core = ArenaCore(ArenaConfig(**arguments))
+        self.core = ArenaCore(ArenaConfig(**with_log(arguments, render_mode)))
         if agent not in self.core.index:
             raise ParamsError(f"no agent {agent!r} in this arena; there are {', '.join(self.core.agents)}")
         self.agent = agent
         self._i = self.core.index[agent]
+        self._renderer = film(self.core, render_mode, self._i)
         self._groups = self._grouped(others or {})
         self.observation_space = observation_space_of()
         self.action_space = action_space_of(self.core.specs[self._i].action)
@@ -82,6 +87,8 @@ class ArenaAgentEnv(gymnasium.Env[NDArray[np.float32], Any]):
         super().reset(seed=seed, options=options)
         core = self.core
         core.reset(seed)
+        if self._renderer is not None:
+            self._renderer.began()
         assert core.seed is not None
         for policy, agents in self._groups:
             if hasattr(policy, "reset"):
@@ -103,6 +110,8 @@ class ArenaAgentEnv(gymnasium.Env[NDArray[np.float32], Any]):
             for k, one in zip(agents, policy.act(run.observations[agents]), strict=True):
                 core.take(k, one)
         core.go()
+        if self._renderer is not None:
+            self._renderer.stepped(())
         info = core.info(i)
         terminated = bool(run.end[i])
         truncated = not terminated and core.steps >= core.max_cycles
@@ -113,6 +122,22 @@ class ArenaAgentEnv(gymnasium.Env[NDArray[np.float32], Any]):
             run.live[i] = False
         return observation, reward, terminated, truncated, info
 
-    def render(self) -> str | None:
-        """The market and every agent in a few lines, or None without a render mode."""
+    def render(self) -> Any:
+        """A picture of the agent, the market and every agent in a few lines, or None."""
+        if self._renderer is not None:
+            return self._renderer.render()
         return self.core.line() if self.render_mode == "ansi" else None
+
+    def close(self) -> None:
+        """Close the window of mode "human"."""
+        if self._renderer is not None:
+            self._renderer.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_renderer": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._renderer = film(self.core, self.render_mode, self._i)
+        if self._renderer is not None:
+            self._renderer.began()

@@ -14,8 +14,9 @@ from pettingzoo import ParallelEnv
 
 from lobgym.envs.arena.config import ArenaConfig
 from lobgym.envs.arena.core import ArenaCore
+from lobgym.envs.arena.picture import film, with_log
 from lobgym.envs.arena.spaces import action_space_of, observation_space_of, state_space_of
-from lobgym.sim.errors import ParamsError
+from lobgym.envs.rendering import RENDER_FPS, RENDER_MODES, check_render_mode
 
 __all__ = ["ArenaParallelEnv"]
 
@@ -27,7 +28,8 @@ class ArenaParallelEnv(ParallelEnv):  # type: ignore[misc]
     """All agents act at the same time, once an interval.
 
     Args:
-        render_mode: None or "ansi" (a line about the market, and one for each agent).
+        render_mode: None, "human" or "rgb_array" (a picture of the first agent), or "ansi" (a line about the market,
+            and one for each agent).
         arguments: fields of `ArenaConfig`.
 
     Agents come and go: who is bankrupt, liquidated by the venue, or has filled its parent order is terminated and
@@ -36,14 +38,14 @@ class ArenaParallelEnv(ParallelEnv):  # type: ignore[misc]
     """
 
     metadata: ClassVar[dict[str, Any]] = {
-        "name": "arena_v0", "render_modes": ["ansi"], "render_fps": 10, "is_parallelizable": True,
+        "name": "arena_v0", "render_modes": list(RENDER_MODES), "render_fps": RENDER_FPS, "is_parallelizable": True,
     }  # fmt: skip
 
     def __init__(self, render_mode: str | None = None, **arguments: Any) -> None:
-        if render_mode not in (None, "ansi"):
-            raise ParamsError(f"render_mode must be None or 'ansi', got {render_mode!r}")
+        check_render_mode(render_mode, RENDER_MODES)
         self.render_mode = render_mode
-        self.core = ArenaCore(ArenaConfig(**arguments))
+        self.core = ArenaCore(ArenaConfig(**with_log(arguments, render_mode)))
+        self._renderer = film(self.core, render_mode)
         self.possible_agents = list(self.core.agents)
         self.agents: list[str] = []
         self._observation_spaces = {name: observation_space_of() for name in self.possible_agents}
@@ -76,6 +78,8 @@ class ArenaParallelEnv(ParallelEnv):  # type: ignore[misc]
         core = self.core
         core.reset(seed)
         self.agents = list(self.possible_agents)
+        if self._renderer is not None:
+            self._renderer.began()
         rows = core.run.observations.copy()
         info = {"episode_id": core.episode, "start_ns": core.now_ns}
         return dict(zip(self.agents, rows, strict=True)), {name: dict(info) for name in self.agents}
@@ -90,6 +94,8 @@ class ArenaParallelEnv(ParallelEnv):  # type: ignore[misc]
         """
         core = self.core
         core.step(actions)
+        if self._renderer is not None:
+            self._renderer.stepped(())
         names = self.agents
         infos = core.infos()
         rows = core.run.observations.copy()
@@ -106,9 +112,22 @@ class ArenaParallelEnv(ParallelEnv):  # type: ignore[misc]
         """What all agents observe, one after the other, of those that are gone the last: for a central critic."""
         return self.core.run.observations.ravel().copy()
 
-    def render(self) -> str | None:
-        """The market and every agent in a few lines, or None without a render mode."""
+    def render(self) -> Any:
+        """The market and every agent in a few lines, a picture of the first agent, or None."""
+        if self._renderer is not None:
+            return self._renderer.render()
         return self.core.line() if self.render_mode == "ansi" else None
 
     def close(self) -> None:
-        """Nothing is held that must be given back."""
+        """Close the window of mode "human"."""
+        if self._renderer is not None:
+            self._renderer.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_renderer": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._renderer = film(self.core, self.render_mode)
+        if self._renderer is not None:
+            self._renderer.began()

@@ -26,7 +26,6 @@ __all__ = ["BOOK_LEVELS", "Camera", "Caption"]
 Caption = Callable[[int], tuple[str, ...]]
 
 BOOK_LEVELS: Final = 8  # rows of the ladder a side
-_DEEP_LEVELS: Final = 64  # how far the book is read to find the gaps before own quotes
 _SAMPLES: Final = 240  # of the past that a picture shows
 _FILLS: Final = 512
 _NAMES: Final = {
@@ -178,13 +177,14 @@ class Camera:
         money = self._made.base if self._made.is_inverse else self._made.quote
         position, equity, fees = self._source.account(i)
         pnl = self._made.money_to_float(equity)
-        return (
+        gained = self._source.episode(i).gained
+        tiles = (
             Tile(f"PnL, {money}", _amount(pnl), (pnl > 0) - (pnl < 0)),
             Tile("position", signed(position, compact(abs(position) * self._lot))),
             Tile("fills", f"{self._tracks[i].count:,}"),
             Tile("fees", _amount(self._made.money_to_float(fees)).lstrip("+")),
-            Tile("return", _amount(self._source.episode(i).gained)),
         )
+        return tiles if gained is None else (*tiles, Tile("return", _amount(gained)))
 
     def _notes(self, i: int) -> tuple[str, ...]:
         """What no dial says: the parent order, and the caption."""
@@ -215,8 +215,9 @@ class Camera:
 
     def _levels(self, i: int, side: int, quotes: dict[tuple[int, int], list[OwnQuote]]) -> tuple[Level, ...]:
         """The best levels of a side, and those with own quotes: as many rows as there are, the furthest left out."""
-        book = self._source.ladder(i, side, _DEEP_LEVELS)
-        edge = min((side * tick for tick in book), default=0) if len(book) == _DEEP_LEVELS else None
+        depth = self._source.depth
+        book = self._source.ladder(i, side, depth)
+        edge = min((side * tick for tick in book), default=0) if len(book) == depth else None
         own = {tick: tuple(orders) for (of, tick), orders in quotes.items() if of == side}
         order = sorted({*book, *own}, key=lambda tick: -side * tick)
         places = {tick: place for place, tick in enumerate(order)}

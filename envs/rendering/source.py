@@ -40,7 +40,7 @@ class Episode(NamedTuple):
     seed: int | None
     step: int
     horizon: int | None
-    gained: float  # sum of the rewards
+    gained: float | None = None  # sum of the rewards
 
 
 class Source(Protocol):
@@ -53,6 +53,10 @@ class Source(Protocol):
     @property
     def instrument(self) -> Instrument:
         """What is traded."""
+
+    @property
+    def depth(self) -> int:
+        """How many levels `ladder` can give; none of them need be shown."""
 
     def title(self, i: int) -> str:
         """Who that is."""
@@ -107,6 +111,8 @@ def own_orders(rows: NDArray[np.void], ahead: NDArray[np.float64]) -> list[OwnOr
 
 class ReplaySource:
     """The lanes of an `EnvCore`. Has the session keep a log of fills: it must be emptied at every step."""
+
+    depth = 64  # enough to find the gaps before own quotes
 
     def __init__(self, core: EnvCore) -> None:
         self._core = core

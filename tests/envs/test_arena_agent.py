@@ -154,7 +154,7 @@ def test_others_may_leave_before_it() -> None:
         ({"agent": "maker_7"}, "maker_0"),
         ({"others": {"maker_0": FixedMaker()}}, "no other agent"),
         ({"others": {"grid": 3}}, "act"),
-        ({"render_mode": "human"}, "ansi"),
+        ({"render_mode": "loud"}, "ansi"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], says: str) -> None:

@@ -142,7 +142,7 @@ def test_pictures_in_words() -> None:
     for name in env.possible_agents:
         assert f"{name}: position=0" in text
     with pytest.raises(ParamsError, match="ansi"):
-        arena_v0.parallel_env(render_mode="human")
+        arena_v0.parallel_env(render_mode="loud")
 
 
 def test_turns_in_the_wrong_order_and_wrong_actions_are_refused() -> None:
