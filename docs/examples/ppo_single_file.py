@@ -1,4 +1,5 @@
-"""PPO in one file, nothing hidden: a torch network, a rollout, its advantages, the clipped update. Argument: steps.
+"""PPO in one file, nothing hidden: a torch network, a rollout, its advantages, the clipped update; `--quick` to see
+that it runs.
 
 What is particular to these environments: all lanes are stepped by one call; observations and actions come scaled to
 [-1, 1], so nothing is normalised here; and an episode that was cut off at its horizon is worth what the critic says of
@@ -155,4 +156,4 @@ def main(total_steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else TOTAL_STEPS)
+    main(2 * LANES * ROLLOUT if "--quick" in sys.argv else TOTAL_STEPS)

@@ -1,4 +1,4 @@
-"""Stable-Baselines3 in ten lines: train on the first part of a tape, judge on the last. Argument: steps."""
+"""Stable-Baselines3 in ten lines: train on the first part of a tape, judge on the last. `--quick`: few steps."""
 
 import sys
 
@@ -8,7 +8,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from lobgym.envs import RewardTerms
 from lobgym.envs.sb3 import make_sb3_vec_env
 
-STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+STEPS = 4_096 if "--quick" in sys.argv else 200_000
 ENV = {"env_id": "lobgym/MarketMaking-v0", "horizon": 240, "reward": RewardTerms(scale=0.1)}
 train = make_sb3_vec_env(num_envs=32, seed=0, split="train", **ENV)
 test = make_sb3_vec_env(num_envs=32, seed=1, split="test", **ENV)

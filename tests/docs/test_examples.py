@@ -1,6 +1,6 @@
 """Goal: every example in docs/examples runs as it stands, and the page of examples names each of them.
 
-Method: scripts run in this process with few steps as their argument, in a folder of their own; the commands of the page
+Method: scripts run in this process with `--quick`, in a folder of their own; the commands of the page
 on rl_zoo3 are run by a shell as they are written, with arguments added behind that make them short.
 """
 
@@ -20,7 +20,6 @@ from tests.project import ROOT
 
 FOLDER = ROOT / "docs/examples"
 SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py"))
-STEPS = "4096"
 ZOO_PAGE = (FOLDER / "rl_zoo3.md").read_text(encoding="utf-8")
 ZOO = [block.strip() for block in blocks(ZOO_PAGE, "bash")]  # one command a block
 SHORT = ["-n", "256", "--eval-freq", "128", "--eval-episodes", "1", "--num-threads", "1", "--seed", "3"]
@@ -33,7 +32,7 @@ def test_a_script_runs(
 ) -> None:
     pytest.importorskip("stable_baselines3")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [name, STEPS])
+    monkeypatch.setattr(sys, "argv", [name, "--quick"])
     runpy.run_path(str(FOLDER / name), run_name="__main__")
     assert capsys.readouterr().out.strip()  # each shows something
 
