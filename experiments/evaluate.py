@@ -19,6 +19,7 @@ from lobgym.agents.policy import Policy
 from lobgym.envs.spans import EpisodeStarts
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.stats import max_drawdown
+from lobgym.sim.actions import EXECUTION
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import Instrument
@@ -161,8 +162,13 @@ class Evaluator:
         """Evaluate one policy on every seed, or one policy per seed (models that differ in their training seed).
 
         Raises:
-            EvaluationError: neither one policy nor one per seed; a trace that is not what its batch did.
+            EvaluationError: neither one policy nor one per seed; a trace that is not what its batch did; a desk that
+                works parent orders, of which an evaluation by PnL has none.
         """
+        if spec.kind == EXECUTION:
+            raise EvaluationError(
+                "policies that work parent orders are not evaluated by PnL: measure their cost in lobgym/Execution-v0"
+            )
         seeds = self.config.seeds
         if len(policies) not in (1, len(seeds)):
             raise EvaluationError(f"expected 1 policy or one for each of {len(seeds)} seeds, got {len(policies)}")

@@ -116,9 +116,10 @@ class Study:
         episodes: int = 8,
         progress: Callable[[str], None] | None = None,
     ) -> Leaderboard:
-        """Every entry and every fixed policy on the test part."""
+        """Every entry, and every fixed policy for grids, targets and the entries' kinds, on the test part."""
         evaluator = Evaluator(self.market, self.evaluation(seeds, episodes))
-        specs = [self.spec(kind) for kind in ("grid", "target")]
+        kinds = dict.fromkeys(("grid", "target", *(entry.spec.kind for entry in entries)))
+        specs = [self.spec(kind) for kind in kinds]
         return build_leaderboard(
             evaluator, entries, specs, command=command, tape_name=self.tape, commit=commit, progress=progress
         )

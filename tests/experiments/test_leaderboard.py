@@ -180,6 +180,18 @@ def test_unfair_comparisons_are_refused(evaluator: Evaluator, specs: list[DeskSp
         EvalConfig(seeds=(1, 1))
 
 
+def test_makers_are_evaluated_and_parent_orders_are_not(evaluator: Evaluator, market: Market) -> None:
+    maker = DeskSpec.for_market(market, "maker")
+    mid_ticks = Desk(maker, market).mid2() / 2
+    quoted = evaluator.run((make_baseline("fixed-maker", maker, mid_ticks),), maker, "fixed")
+    idle = evaluator.run((make_baseline("flat", maker, mid_ticks),), maker, "fixed")
+    assert all(metrics.fill_rate is not None for metrics in quoted.per_seed)  # orders were sent
+    assert all(metrics.fill_rate is None and metrics.pnl_units == 0 for metrics in idle.per_seed)
+    parent = DeskSpec.for_market(market, "execution")
+    with pytest.raises(EvaluationError, match="parent orders"):
+        evaluator.run((make_baseline("twap", parent, mid_ticks),), parent, "fixed")
+
+
 def test_the_files(board: Leaderboard, tmp_path: Path) -> None:
     gates = {"ok": True, "gates": [{"name": "G0", "ok": True, "summary": "<b>all is well</b>"}]}
     data_path, page_path = board.write(tmp_path, gates)
