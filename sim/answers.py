@@ -9,7 +9,7 @@ from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.latency import MODEL_NONE, modelled_response
 from lobgym.sim.records import ERR_LOG_FULL, ERR_RESPONSES_FULL, FILL, LOG_FULL, LOG_OFF
 from lobgym.sim.rng import mix64
-from lobgym.sim.world import World, lane_at, log_at, order_at, response_at
+from lobgym.sim.world import World, fetch_log, lane_at, log_at, order_at, response_at
 
 __all__ = ["answer", "answer_order", "give_answer", "send", "write_log"]
 
@@ -21,6 +21,7 @@ _K4 = np.uint64(0xD6E8FEB86659FD93)
 _K5 = np.uint64(0xA0761D6478BD642F)
 _K6 = np.uint64(0xE7037ED1A0B428DB)
 _K7 = np.uint64(0x8EBC6AF09C88C6E3)
+_LOG_AHEAD = 8  # rows of the log that are on their way to the cache before they are written
 
 
 @njit_leaf
@@ -38,6 +39,7 @@ def write_log(
     if row >= w["log_rows"]:
         lane_at(w, i)["error"] = ERR_LOG_FULL
         return
+    fetch_log(w, row + _LOG_AHEAD)
     log = log_at(w, row)
     log["ns"] = ns
     log["seen_ns"] = seen_ns

@@ -34,7 +34,7 @@ def _place(rows: NDArray[np.void], place: NDArray[np.int32], out: NDArray[np.int
             place[level] += 1
 
 
-def index_stamps(ns: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+def index_stamps(ns: NDArray[np.int64]) -> dict[str, Any]:
     """The fields of a book that lead from stamps to rows, for the stamps of its rows."""
     mark = np.zeros(len(ns) // MARK_EVERY + 1, np.int32)
     count = _count_stamps(ns, mark)

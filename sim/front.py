@@ -16,8 +16,8 @@ from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.queue import FRONT_BITS, L3_FIFO, after_depth
 from lobgym.sim.records import BUY, LIVE, QUEUE_FRONT, QUEUE_SYNCED, QUEUE_UNSEEN
 from lobgym.sim.view import (
-    best_ask_level,
-    best_bid_level,
+    ask_change,
+    bid_change,
     fetch_row,
     find_level_near,
     row_key,
@@ -58,8 +58,13 @@ def next_at_price(w: World, i: int, side: int, tick: int, after_rank: int) -> in
 def _level_of(w: World, i: int, slot: int) -> int:
     """The level at which an order stands, or -1 where no event ever touched its price."""
     order = order_at(w, i, slot)
+    lane = lane_at(w, i)
     book = exch_of(w)
-    near = best_bid_level(book, order["sync"]) if order["side"] == BUY else best_ask_level(book, order["sync"])
+    # Of a best that the lane has just read: any level near the price does.
+    if order["side"] == BUY:
+        near = bid_change(book, max(lane["bid_at"], 1) - 1)["level"]
+    else:
+        near = ask_change(book, max(lane["ask_at"], 1) - 1)["level"]
     return find_level_near(book, order["side"], order["tick"], near)
 
 

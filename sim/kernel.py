@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lobgym.sim.answers import send, write_log
 from lobgym.sim.arrival import cancel_arrives, submit_arrives
-from lobgym.sim.book import NO_ASK, NO_BID
+from lobgym.sim.book import MARK_EVERY, NO_ASK, NO_BID
 from lobgym.sim.calls import (
     call_advance,
     call_advance_account,
@@ -56,7 +56,7 @@ from lobgym.sim.records import (
 from lobgym.sim.settlement import schedule
 from lobgym.sim.stretch import apply_rows
 from lobgym.sim.trades import raise_fee_tier
-from lobgym.sim.view import row_ns, seek_stamp, stamp_row, stamps_at
+from lobgym.sim.view import fetch_mark, fetch_print, fetch_stamps, row_ns, seek_stamp, stamp_row, stamps_at
 from lobgym.sim.world import World, exch_of, lane_at, local_of, order_at, request_at, response_at, restore_defaults
 
 __all__ = [
@@ -77,6 +77,7 @@ __all__ = [
 
 _FOREVER: Final = np.iinfo(np.int64).max
 _SECOND: Final = 1_000_000_000
+_PRINTS_AHEAD: Final = 4  # places in the list of prints from which on they are fetched: a cache line and a half
 
 
 @njit_inner
@@ -365,6 +366,20 @@ def _received_by(w: World, i: int, t_ns: int) -> int:
     return int(seen)
 
 
+@njit_leaf
+def _fetch_next(w: World, i: int) -> None:
+    """Have what the lane will read next brought into the cache while other lanes have their turn.
+
+    On a long tape every lane reads a place of its own, which nothing else has brought near.
+    """
+    lane = lane_at(w, i)
+    fetch_stamps(exch_of(w), lane["exch_stamp"])
+    fetch_stamps(local_of(w), lane["local_stamp"])
+    fetch_mark(local_of(w), lane["local_cursor"] // MARK_EVERY)
+    fetch_mark(exch_of(w), lane["exch_cursor"] // MARK_EVERY)
+    fetch_print(exch_of(w), lane["print_at"] + _PRINTS_AHEAD)
+
+
 @entry("advance")
 def advance(w: World, i: int, t_ns: int) -> int:
     """Process everything stamped at or before `t_ns` for lane `i`; a set `error` stops it.
@@ -418,6 +433,7 @@ def advance(w: World, i: int, t_ns: int) -> int:
     lane["local_stamp"] = local_end
     lane["local_cursor"] = stamp_row(local_of(w), local_end)
     lane["t_ns"] = t_ns
+    _fetch_next(w, i)
     return 0
 
 

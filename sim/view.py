@@ -51,6 +51,8 @@ __all__ = [
     "bid_tick",
     "bought_lots",
     "cursor_at",
+    "fetch_mark",
+    "fetch_print",
     "fetch_row",
     "fetch_stamps",
     "find_level",
@@ -111,7 +113,10 @@ ask_row = member(VIEW_DTYPE, "asks", CHANGE_DTYPE, "row")
 ask_tick = member(VIEW_DTYPE, "asks", CHANGE_DTYPE, "tick")
 print_row = member(VIEW_DTYPE, "prints", PRINT_DTYPE, "row")
 fetch_row = prefetcher(VIEW_DTYPE, "rows", ROW_DTYPE)  # (book, row)
-fetch_stamps = prefetcher(VIEW_DTYPE, "stamp_ns", np.int64)  # (book, s)
+fetch_mark = prefetcher(VIEW_DTYPE, "marks", MARK_DTYPE)  # (book, mark)
+fetch_print = prefetcher(VIEW_DTYPE, "prints", PRINT_DTYPE)  # (book, at)
+_fetch_stamp = prefetcher(VIEW_DTYPE, "stamp_ns", np.int64)
+_fetch_stamp_row = prefetcher(VIEW_DTYPE, "stamp_row", np.int32)
 _mark = table(VIEW_DTYPE, "marks", MARK_DTYPE)
 _epoch = table(VIEW_DTYPE, "epochs", EPOCH_DTYPE)
 stamp_row = column(VIEW_DTYPE, "stamp_row", np.int32)  # (book, s): the cursor after s different stamps
@@ -262,6 +267,14 @@ def seek_forward(book: BookView, start: int, t_ns: int) -> int:
     if start >= book["size"] or row_ns(book, start) > t_ns:
         return start
     return stamp_row(book, seek_stamp(book, stamp_of(book, start), t_ns))
+
+
+@njit_leaf
+def fetch_stamps(book: BookView, stamp: int) -> None:
+    """Ask for what a search from a stamp on reads; it is no search itself, and waits for nothing."""
+    _fetch_stamp(book, stamp + GROUP_STAMPS)
+    _fetch_stamp(book, stamp + 2 * GROUP_STAMPS)
+    _fetch_stamp_row(book, stamp + GROUP_STAMPS)
 
 
 # -- bests and prints --------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from lobgym.sim.jit import njit_leaf
-from lobgym.sim.memory import column, copier, grid, table, target
+from lobgym.sim.memory import column, copier, grid, prefetcher, table, target
 from lobgym.sim.money import Economics
 from lobgym.sim.records import (
     LANE_DTYPE,
@@ -32,6 +32,7 @@ __all__ = [
     "econ_of",
     "exch_of",
     "fee_tier",
+    "fetch_log",
     "lane_at",
     "local_of",
     "log_at",
@@ -132,6 +133,7 @@ request_at = grid(WORLD_DTYPE, "requests", "requests_width", REQUEST_DTYPE)  # (
 response_at = grid(WORLD_DTYPE, "responses", "responses_width", RESPONSE_DTYPE)  # (w, i, place in the ring)
 spent_at = grid(WORLD_DTYPE, "spent", "spent_width", SPENT_DTYPE)  # (w, i, k)
 log_at = table(WORLD_DTYPE, "log", LOG_DTYPE)  # (w, row)
+fetch_log = prefetcher(WORLD_DTYPE, "log", LOG_DTYPE, to_write=True)  # (w, row)
 # (w, i): make a lane what its defaults are: its parameters, and 0 everywhere else.
 restore_defaults = copier(WORLD_DTYPE, "lane", "defaults", LANE_DTYPE)
 queue_start = column(WORLD_DTYPE, "queue_start", np.int64)  # (w, level)
