@@ -17,6 +17,8 @@ from lobgym.sim.queue import FRONT_BITS, L3_FIFO, after_depth
 from lobgym.sim.records import BUY, LIVE, QUEUE_FRONT, QUEUE_SYNCED, QUEUE_UNSEEN
 from lobgym.sim.view import (
     ask_change,
+    best_ask_level,
+    best_bid_level,
     bid_change,
     fetch_row,
     find_level_near,
