@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from lobgym.agents.baselines import available_baselines, make_baseline
+from lobgym.envs.rewards import RewardTerms, default_reward
+from lobgym.envs.tasks import SIDES, TaskPlan
 from lobgym.sim.actions import EXECUTION_BINS, EXECUTION_NAMES, MAKER_BINS, MAKER_NAMES, NO_QUOTE, ActionSpec
 from lobgym.sim.desk_spec import OFFSET_MULTIPLES, DeskSpec, price_unit_ticks
+from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
 from lobgym.sim.pace import PACES
 from lobgym.sim.quotes.execution import SLICE_ALL, SLICE_EIGHTHS, TAKE, WITHDRAW
@@ -65,6 +68,20 @@ def test_the_prices(market: Market) -> None:
     unit = price_unit_ticks(spec.offset_ticks[1] * 100_000)
     stated = [float(x) for row in rows for x in re.findall(r"\(([\d.]+) bps\)", row[1])]
     assert stated == [ticks / unit / 10 for ticks in (*spec.behind_ticks, spec.sweep_ticks)]
+
+
+def test_the_task(market: Market) -> None:
+    rows = table(page("execution"), "key of `task`", "what")
+    assert [row[0].strip("`") for row in rows] == ["side", "lots", "notional"]
+    assert re.findall(r'`"(\w+)"`', rows[0][1]) == list(SIDES)
+    spec = DeskSpec.for_market(market, "execution")
+    limit = spec.position_lots_max
+    assert TaskPlan.of(None, spec, market) == TaskPlan("random", limit // 4, limit)
+    for key in ("lots", "notional"):
+        assert TaskPlan.of({key: 10_000 if key == "notional" else 1}, spec, market) is not None
+    with pytest.raises(ParamsError, match="side, and lots or notional"):
+        TaskPlan.of({"size": 1}, spec, market)
+    assert default_reward("execution") == RewardTerms(pnl=0.0, shortfall=1.0, unfilled_bps=10.0)
 
 
 def test_the_paces(market: Market) -> None:
