@@ -245,7 +245,7 @@ class BoundPool:
         ParamsError: codes that the desk's action does not have.
 
     Attributes:
-        rules_only: no policy in it, so that a macro step needs no observation between its ends.
+        rules_only: no policy in it, so that nothing has to be observed within a macro step.
     """
 
     def __init__(self, pool: Pool, spec: DeskSpec, own: tuple[str, ...]) -> None:
@@ -279,6 +279,11 @@ class BoundPool:
             away = np.abs(observations[rows, self._inventory].astype(np.float64)[:, None] - positions[None, :])
             chosen[rows] += np.argmin(away, axis=1)
         return chosen
+
+    def codes(self, actors: NDArray[np.int64]) -> NDArray[np.int32]:
+        """int32[N, A]: what the lanes' rules say."""
+        codes: NDArray[np.int32] = self._codes[actors]
+        return codes
 
     def actions(
         self, actors: NDArray[np.int64], observations: NDArray[np.float32], live: NDArray[np.bool_]

@@ -65,13 +65,8 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """Start the episode 0 of `seed`, or without one the next episode of the seed that the environment has."""
         super().reset(seed=seed, options=options)
         self.core.seed(seed, self._mask)
-        start_ns = int(self.core.begin(self._mask)[0])
-        assert self.core.seeds is not None
-        info = {
-            "start_ns": start_ns,
-            "episode_id": int(self.core.episode[0]),
-            "lane_seed": int(self.core.seeds[0]),
-        }
+        starts = self.core.begin(self._mask)
+        info = {key: _plain(values[0]) for key, values in self.core.start_values(starts).items()}
         return self.core.observe()[0], info
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -81,14 +76,14 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             ResetNeededError: no episode is running. ActionError: a choice that the pool does not have.
         """
         step = self.core.step(np.asarray(action)[None])
-        info: dict[str, Any] = {key: values[0].item() for key, values in step.values.items()}
+        info: dict[str, Any] = {key: _plain(values[0]) for key, values in step.values.items()}
         terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
         if terminated or truncated:
-            info["summary"] = {key: values[0].item() for key, values in self.core.summary().items()}
+            info["summary"] = {key: _plain(values[0]) for key, values in self.core.summary().items()}
         return step.observations[0], float(step.rewards[0]), terminated, truncated, info
 
     def render(self) -> Any:
-        """A picture, a text, or None; see `lobgym.envs.rendering.Renderer`."""
+        """A picture, a text, or None; every step below is drawn. See `lobgym.envs.rendering.Renderer`."""
         return None if self._renderer is None else self._renderer.render()
 
     def close(self) -> None:
@@ -110,3 +105,8 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.__dict__.update(state["rest"])
         if self._renderer is not None:
             self._renderer.began()
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as Python's; a name as it is."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -4,8 +4,8 @@ A macro step is `macro_steps` steps of the lower environment in which the chosen
 is the sum of theirs, added in their order, its integers are their exact sums. An episode of the lower environment that
 ends inside a macro step ends the macro step there.
 
-Of the lower core only its public surface is used: seed, begin, next_episode, step, summary, state and restore, and the
-desk's `observe` after a reset.
+Where the pool has rules only, a macro step is one compiled call (`lobgym.envs.holding`). Where a policy of the pool
+acts, a reward is a function or every step is drawn, it is a loop over the lower core's steps, with the same bits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lobgym.envs.core import EnvCore
+from lobgym.envs.core import INFO_KEYS
+from lobgym.envs.errors import ResetNeededError
+from lobgym.envs.holding import Held, HoldingCore
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.pool import BoundPool, Pool, PoolLike, default_pool
 from lobgym.sim import observation as columns_of
@@ -31,8 +33,9 @@ MACRO_STEPS_MAX: Final = 1 << 20
 _INNER_STEPS_MAX: Final = 1 << 40  # of an episode
 _NONE: Final = -1  # in place of a choice: no profile has acted yet
 
-# Sums of an episode whose change during a macro step its info tells.
-_STEP_SUMS: Final = ("pnl_units", "fees_units", "turnover_units", "fills", "maker_fills", "refused")
+# What a step's info tells of the account at its end; its other integers are sums over the steps below.
+_AT_THE_END: Final = ("equity_units", "position_lots", "time_ns")
+_STEP_SUMS: Final = tuple(key for key in INFO_KEYS if key not in _AT_THE_END)
 
 
 class RouterTransition(NamedTuple):
@@ -69,7 +72,7 @@ class RouterCore:
         # The lower core encodes the router's columns and after them what else the policies of the pool read.
         wanted = dict.fromkeys(self.layout.columns + (() if given is None else given.columns(own)))
         below = ObservationLayout(tuple(wanted))
-        self.core = EnvCore(kind, tape, lanes, spec=spec, observation=below, **arguments | {"horizon": horizon})
+        self.core = HoldingCore(kind, tape, lanes, spec=spec, observation=below, **arguments | {"horizon": horizon})
         self.pool = default_pool(self.spec) if given is None else given
         self._bound = BoundPool(self.pool, self.spec, own)
         self._rows = np.zeros((lanes, below.size), np.float32)  # the lower core's observations, at each lane's own time
@@ -109,16 +112,6 @@ class RouterCore:
         """Number of columns of an observation: the layout's, and one for each profile."""
         return self.layout.size + self.pool.size
 
-    @property
-    def episode(self) -> NDArray[np.int64]:
-        """int64[N]: number of each lane's episode."""
-        return self.core.episode
-
-    @property
-    def seeds(self) -> NDArray[np.uint64] | None:
-        """uint64[N], or None before the first reset."""
-        return self.core.seeds
-
     # -- episodes --------------------------------------------------------------------------------------------------
 
     def seed(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
@@ -127,18 +120,22 @@ class RouterCore:
 
     def begin(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Start the current episode of the lanes of `mask`. Returns int64[N], their start times (others: undefined)."""
-        return self._forget(self.core.begin(mask), mask)
+        self._forget(mask)
+        starts = self.core.begin(mask)
+        self._rows[mask] = self.desk.observe()[mask]
+        return starts
 
     def next_episode(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """`begin` with the next episode number."""
-        return self._forget(self.core.next_episode(mask), mask)
+        self._forget(mask)
+        starts = self.core.next_episode(mask)
+        self._rows[mask] = self.desk.observe()[mask]
+        return starts
 
-    def _forget(self, starts: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def _forget(self, mask: NDArray[np.bool_]) -> None:
         self.choice[mask] = _NONE
         for array in (self.steps, self.switches, self.returns):
             array[mask] = 0
-        self._rows[mask] = self.desk.observe()[mask]
-        return starts
 
     def observe(self) -> NDArray[np.float32]:
         """float32[N, D + P], fresh: the router's columns, and 1 at the profile that acted last (0 after a reset)."""
@@ -157,12 +154,27 @@ class RouterCore:
         """
         mask = self._everyone if mask is None else mask
         choices = self._choices(actions, mask)
+        if not self.core.running[mask].all():
+            raise ResetNeededError("step() without a running episode: call reset() first")
         before = self.core.summary()
         actors = self._bound.actors(choices, self._rows)
+        self.switches += mask & (self.choice != _NONE) & (self.choice != choices)
+        self.choice[mask] = choices[mask]
+        if self._bound.rules_only and self.core.can_hold:
+            held = self.core.hold(self._bound.codes(actors), mask, self.macro_steps)
+            self._rows = held.observations
+        else:
+            held = self._loop(actors, mask)
+        self.steps += mask
+        self.returns += held.rewards
+        values = self._values(before, self.core.summary(), held.result)
+        return RouterTransition(self.observe(), held.rewards, held.terminated, held.truncated, values)
+
+    def _loop(self, actors: NDArray[np.int64], live: NDArray[np.bool_]) -> Held:
+        """The macro step of the lanes of `live`, step by step."""
         rewards = np.zeros(self.lanes, np.float64)
         terminated = np.zeros(self.lanes, np.bool_)
         truncated = np.zeros(self.lanes, np.bool_)
-        live = mask
         for _ in range(self.macro_steps):
             step = self.core.step(self._bound.actions(actors, self._rows, live), live)
             rewards += step.rewards
@@ -172,25 +184,30 @@ class RouterCore:
             live = live & ~(step.terminated | step.truncated)
             if not live.any():
                 break
-        self._count(choices, rewards, mask)
-        values = self._values(before, self.core.summary(), step.result)
-        return RouterTransition(self.observe(), rewards, terminated, truncated, values)
-
-    def _count(self, choices: NDArray[np.int64], rewards: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
-        self.switches += mask & (self.choice != _NONE) & (self.choice != choices)
-        self.choice[mask] = choices[mask]
-        self.steps += mask
-        self.returns += rewards
+        return Held(self._rows, rewards, terminated, truncated, step.result)
 
     def _values(self, before: dict[str, Any], after: dict[str, Any], result: Any) -> dict[str, NDArray[Any]]:
         values: dict[str, NDArray[Any]] = {name: after[name] - before[name] for name in _STEP_SUMS}
         values["equity_units"] = result.equity.copy()
         values["position_lots"] = result.position.copy()
+        values["time_ns"] = self.desk.t_ns
         values["mid"] = result.mid2 * (0.5 * self.core.tick)
         values["inner_steps"] = after["steps"] - before["steps"]
         values["profile"] = self.choice.copy()
-        if "end" in after:
-            values["end"] = after["end"]
+        values["end"] = after["end"]
+        return values
+
+    def start_values(self, starts: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """What a reset's info tells, one array [N] a key; `starts` is what `begin` returned."""
+        assert self.core.seeds is not None
+        values: dict[str, NDArray[Any]] = {
+            "start_ns": starts,
+            "episode_id": self.core.episode.copy(),
+            "lane_seed": self.core.seeds.copy(),
+        }
+        if self.core.tasks is not None:
+            values["task_side"] = self.desk.tasks["side"].copy()
+            values["task_lots"] = self.desk.tasks["lots"].copy()
         return values
 
     def summary(self) -> dict[str, NDArray[Any]]:

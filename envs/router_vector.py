@@ -44,7 +44,7 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]
         spec: the desk below: a `DeskSpec`, or a dict of fields that differ from the market's defaults. Policies of the
             pool that name no columns read its layout.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED (then reset lanes with `options={"reset_mask": mask}`).
-        render_mode: None, "rgb_array" (a picture a lane) or "ansi" (one line a lane).
+        render_mode: None, "rgb_array" (a picture a lane) or "ansi".
         arguments: all others of `LobVectorEnv`: params, reward, split, test_fraction, embargo_ns, start, capital, ...
 
     A step's infos tell of the whole macro step: exact sums as integers, and the account at its end. Where an episode
@@ -144,14 +144,12 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]
         return self.core.observe(), step.rewards, step.terminated, step.truncated, infos
 
     def render(self) -> tuple[Any, ...] | None:
-        """A picture or a line for each lane, or None without a render mode."""
+        """A picture or a text for each lane, or None without a render mode; every step below is drawn."""
         return None if self._renderer is None else self._renderer.render_all()
 
     def _put_start(self, infos: dict[str, Any], starts: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:
-        assert self.core.seeds is not None
-        _put(infos, "start_ns", starts, mask)
-        _put(infos, "episode_id", self.core.episode.copy(), mask)
-        _put(infos, "lane_seed", self.core.seeds.copy(), mask)
+        for key, values in self.core.start_values(starts).items():
+            _put(infos, key, values, mask)
 
     def _summary(self, done: NDArray[np.bool_]) -> dict[str, Any]:
         summary: dict[str, Any] = {}

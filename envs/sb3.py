@@ -42,7 +42,7 @@ def make_sb3_vec_env(
     if name == "lobgym/Router-v0":
         from lobgym.envs.router_sb3 import make_router_sb3_vec_env  # here, because it imports this module
 
-        return make_router_sb3_vec_env(num_envs, seed, **kwargs)
+        return make_router_sb3_vec_env(num_envs, seed, evaluation, **kwargs)
     if name not in ENV_KINDS:
         raise ParamsError(f"unknown environment {env_id!r}; known: {', '.join([*ENV_KINDS, 'lobgym/Router-v0'])}")
     venv = LobVectorEnv(ENV_KINDS[name], num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)

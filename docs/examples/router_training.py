@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
 
 from lobgym.envs.pool import CodeProfile, PolicyProfile, Pool
-from lobgym.envs.router_sb3 import make_router_sb3_vec_env
 from lobgym.envs.router_vector import RouterVectorEnv
+from lobgym.envs.sb3 import make_sb3_vec_env
 
 Choose = Callable[[NDArray[np.float32]], NDArray[Any]]
 SHORT, FLAT, LONG = 0, 1, 2
@@ -94,7 +94,7 @@ def main(words: list[str] | None = None) -> dict[str, float]:
     if given.quick:
         given.minutes, given.steps, given.lanes, given.episodes = 12, 512, 8, 8
     shared = arguments(f"synth:planted-alpha?minutes={given.minutes}&strength=1&seed=1")
-    venv = make_router_sb3_vec_env(given.lanes, seed=0, split="train", **shared)
+    venv = make_sb3_vec_env("lobgym/Router-v0", given.lanes, seed=0, split="train", **shared)
     model = new_model(given.algo, venv, given.steps)
 
     def choose(seen: NDArray[np.float32]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ ARGUMENTS: dict[str, Any] = {
     "reward": RewardTerms(inventory_penalty=0.125, scale=3.0),
 }
 COLUMNS = ("spread", "imbalance_5", "return_5s", "inventory")
-SUMS = ("pnl_units", "fees_units", "turnover_units", "fills", "maker_fills", "refused")
+SUMS = ("pnl_units", "fees_units", "funding_units", "turnover_units", "fills", "maker_fills", "refused")
 
 
 class Follow:
@@ -29,30 +29,38 @@ class Follow:
 
 
 class Breathe:
-    """Grids whose spacing and skew follow the two columns that it reads."""
+    """A Box action of which two dimensions follow the two columns that it reads."""
 
     name = "breathe"
 
+    def __init__(self, size: int = 5) -> None:
+        self.size = size
+
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
-        rows = np.zeros((len(observations), 5), np.float32)
+        rows = np.zeros((len(observations), self.size), np.float32)
         rows[:, 0] = observations[:, 0]
-        rows[:, 2] = -observations[:, 1]
+        rows[:, min(2, self.size - 1)] = -observations[:, 1]
         return rows
 
 
-def mixed_pool(kind: str) -> list[Profile]:
-    """A rule, a policy and a profile by position."""
-    if kind == "target":
-        rules = [CodeProfile("short", (0,)), CodeProfile("flat", (2,)), CodeProfile("long", (4,))]
-        policy = PolicyProfile("follow", Follow(), ("microprice", "spread"))
-    else:
-        rules = [
-            CodeProfile("a", (0, 0, 4, 0, 0)),
-            CodeProfile("b", (2, 1, 6, 1, 0)),
-            CodeProfile("c", (0, 4, 2, 0, 0)),
-        ]
-        policy = PolicyProfile("breathe", Breathe(), ("natr_14", "inventory"))
-    return [rules[0], policy, PositionProfile("by-position", (-0.5, 0.0, 0.5), (rules[2], policy, rules[1])), rules[1]]
+# Rules by kind, none of which stands still for long.
+CODES: dict[str, dict[str, tuple[int, ...]]] = {
+    "target": {"short": (0,), "flat": (2,), "long": (4,)},
+    "grid": {"a": (0, 0, 4, 0, 0), "b": (2, 1, 6, 1, 0), "c": (0, 4, 2, 0, 0)},
+    "maker": {"a": (0, 0, 0, 0), "b": (2, 14, 1, 8), "c": (0, 3, 4, 4)},
+    "execution": {"a": (8, 4), "b": (4, 2), "c": (0, 0)},
+}
+
+
+def pool_for(kind: str, mixed: bool) -> list[Profile]:
+    """Three rules and a profile by position; if `mixed`, a policy acts in the place of one rule and of one member."""
+    first, second, third = (CodeProfile(name, codes) for name, codes in CODES[kind].items())
+    other: CodeProfile | PolicyProfile = CodeProfile("other", first.codes)
+    if mixed and kind == "target":
+        other = PolicyProfile("follow", Follow(), ("microprice", "spread"))
+    elif mixed:
+        other = PolicyProfile("breathe", Breathe(len(first.codes)), ("natr_14", "inventory"))
+    return [first, other, PositionProfile("by-position", (-0.5, 0.0, 0.5), (third, other, second)), second]
 
 
 class PlainRouter:
@@ -101,5 +109,5 @@ class PlainRouter:
                 sums[name] += info[name]
             if terminated or truncated:
                 break
-        told = {name: info[name] for name in ("equity_units", "position_lots", "mid")}
+        told = {name: info[name] for name in ("equity_units", "position_lots", "time_ns", "mid", "end")}
         return self.seen(), total, terminated, truncated, {**told, **sums, "inner_steps": count, "profile": choice}

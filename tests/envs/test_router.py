@@ -14,38 +14,51 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from lobgym.envs import HorizonError, LobEnv, ResetNeededError
+from lobgym.envs import HorizonError, LobEnv, ResetNeededError, RewardTerms
+from lobgym.envs.errors import SplitError
 from lobgym.envs.pool import CodeProfile, PolicyProfile, Pool, PositionProfile, default_pool
 from lobgym.envs.router import RouterEnv
 from lobgym.envs.router_vector import RouterVectorEnv
 from lobgym.sim.errors import ActionError, LayoutError, ParamsError
 from tests.envs.fixed_router_run import digest
-from tests.envs.routers import ARGUMENTS, COLUMNS, Breathe, PlainRouter, mixed_pool
+from tests.envs.routers import ARGUMENTS, COLUMNS, Breathe, PlainRouter, pool_for
 
 ROUTER_ID = "lobgym/Router-v0"
 
 LANES = 5
-# Small enough that some episodes end by bankruptcy, at different steps inside of different macro steps.
-CAPITAL = {"grid": 4.0, "target": 350.0}
+KINDS = ("grid", "target", "maker", "execution")
+# Small enough that some episodes end by bankruptcy, at different steps inside of different macro steps. An execution
+# ends there by itself, when its order is filled.
+CAPITAL: dict[tuple[str, bool], float] = {
+    ("grid", True): 4.0, ("target", True): 200.0, ("maker", True): 4.0,
+    ("grid", False): 6.0, ("target", False): 100.0, ("maker", False): 4.0,
+}  # fmt: skip
 SHORT: dict[str, Any] = {"tape": ARGUMENTS["tape"], "spec": ARGUMENTS["spec"], "macro_steps": 6, "horizon": 7}
 
 
-def made(face: Any, kind: str, **changes: Any) -> Any:
-    arguments = {**ARGUMENTS, "capital": CAPITAL[kind], "macro_steps": 9, "horizon": 8, "observation": COLUMNS}
-    return face(kind, pool=mixed_pool(kind), **{**arguments, **changes})
+def made(face: Any, kind: str, mixed: bool = True, **changes: Any) -> Any:
+    arguments = {
+        **ARGUMENTS,
+        "capital": CAPITAL.get((kind, mixed)),
+        "macro_steps": 9,
+        "horizon": 8,
+        "observation": COLUMNS,
+    }
+    return face(kind, pool=pool_for(kind, mixed), **{**arguments, **changes})
 
 
 # -- the oracle --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["grid", "target"])
-def test_macro_steps_are_a_plain_loop_over_the_environment_below(kind: str):
-    router = made(RouterEnv, kind)
-    plain = PlainRouter(kind, mixed_pool(kind), 9, 8, capital=CAPITAL[kind], **ARGUMENTS)
+@pytest.mark.parametrize("mixed", [True, False], ids=["policies", "rules"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_macro_steps_are_a_plain_loop_over_the_environment_below(kind: str, mixed: bool):
+    router = made(RouterEnv, kind, mixed)
+    plain = PlainRouter(kind, pool_for(kind, mixed), 9, 8, capital=CAPITAL.get((kind, mixed)), **ARGUMENTS)
     rng = np.random.default_rng(1)
     ends = {"terminated": 0, "truncated": 0, "inside": 0}
     left, right = router.reset(seed=20), plain.reset(seed=20)
-    for _ in range(250):
+    for _ in range(200):
         np.testing.assert_array_equal(left[0], right[0])
         choice = int(rng.integers(4))
         left, right = router.step(choice), plain.step(choice)
@@ -61,11 +74,12 @@ def test_macro_steps_are_a_plain_loop_over_the_environment_below(kind: str):
     assert all(count > 3 for count in ends.values()), ends
 
 
-@pytest.mark.parametrize("kind", ["grid", "target"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_lanes_equal_scalar_routers(kind: str, mode: AutoresetMode):
-    ours = made(RouterVectorEnv, kind, num_envs=LANES, autoreset_mode=mode)
-    theirs = SyncVectorEnv([lambda: made(RouterEnv, kind) for _ in range(LANES)], autoreset_mode=mode)
+    mixed = mode == AutoresetMode.NEXT_STEP  # rules alone in the other
+    ours = made(RouterVectorEnv, kind, mixed, num_envs=LANES, autoreset_mode=mode)
+    theirs = SyncVectorEnv([lambda: made(RouterEnv, kind, mixed) for _ in range(LANES)], autoreset_mode=mode)
     left, right = ours.reset(seed=100), theirs.reset(seed=100)
     np.testing.assert_array_equal(left[0], right[0])
     same(left[1], right[1], "reset ")
@@ -94,6 +108,27 @@ def same(left: Any, right: Any, path: str) -> None:
             mask = left[f"_{key}"]
             for a, b in zip(left[key][mask], right[key][mask], strict=True):
                 np.testing.assert_array_equal(a, b, err_msg=f"{path}{key}")
+
+
+def test_one_compiled_call_gives_the_bits_of_the_loop():
+    kinds: list[dict[str, Any]] = [{}, {"reward": (RewardTerms(), lambda result, facts: 0.0 * result.pnl)}]
+    fast, slow = (
+        made(RouterVectorEnv, "grid", False, num_envs=LANES, **{"reward": None, **change}) for change in kinds
+    )
+    assert fast.core.core.can_hold
+    assert not slow.core.core.can_hold
+    np.testing.assert_array_equal(fast.reset(seed=3)[0], slow.reset(seed=3)[0])
+    for action in np.random.default_rng(2).integers(0, 4, (60, LANES)):
+        left, right = fast.step(action), slow.step(action)
+        for a, b in zip(left[:4], right[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+        same(left[4], meant(right[4]), "")
+
+
+def meant(infos: dict[str, Any]) -> dict[str, Any]:
+    """As `SyncVectorEnv` gives them: without keys that are meant for no lane."""
+    kept = [key for key in infos if infos[f"_{key.lstrip('_')}"].any()]
+    return {key: meant(infos[key]) if isinstance(infos[key], dict) else infos[key] for key in kept}
 
 
 def test_lanes_do_not_depend_on_their_number():
@@ -137,7 +172,7 @@ def test_infos_sum_exactly_to_the_ledger(kind: str):
 
 
 def test_the_profile_in_force_is_seen_and_switches_are_counted():
-    env = RouterEnv("target", pool=mixed_pool("target"), observation="spread", **SHORT)
+    env = RouterEnv("target", pool=pool_for("target", True), observation="spread", **SHORT)
     observation, _ = env.reset(seed=0)
     assert observation[1:].tolist() == [0, 0, 0, 0]
     for choice, one_hot in ((1, [0, 1, 0, 0]), (1, [0, 1, 0, 0]), (3, [0, 0, 0, 1])):
@@ -156,7 +191,7 @@ def test_the_profile_in_force_is_seen_and_switches_are_counted():
 
 @pytest.mark.parametrize("kind", ["grid", "target"])
 def test_gymnasium_checker(kind: str):
-    env = gymnasium.make(ROUTER_ID, kind=kind, **SHORT)
+    env = gymnasium.make(f"lobgym.envs:{ROUTER_ID}", kind=kind, **SHORT)
     check_env(env.unwrapped)
     assert env.spec is not None
     assert env.spec.max_episode_steps is None
@@ -170,7 +205,7 @@ def test_sb3_checker():
 def test_make_vec_passes_everything_on():
     env = gymnasium.make_vec(
         ROUTER_ID, num_envs=3, vectorization_mode="vector_entry_point", autoreset_mode="SameStep",
-        pool=mixed_pool("grid"), **SHORT,
+        pool=pool_for("grid", True), **SHORT,
     )  # fmt: skip
     assert isinstance(env, RouterVectorEnv)
     assert env.pool.names == ("a", "breathe", "by-position", "b")
@@ -317,6 +352,7 @@ def test_a_bare_policy_reads_the_desks_columns_at_every_step():
         name = "noting"
 
         def __init__(self) -> None:
+            super().__init__()
             self.rows: list[Any] = []
 
         def act(self, observations: Any) -> Any:
@@ -401,7 +437,7 @@ def test_policies_whose_answers_are_no_actions_are_refused():
 def test_arguments_that_make_no_sense_are_refused():
     bad: list[dict[str, Any]] = [
         {"macro_steps": 0}, {"macro_steps": True}, {"macro_steps": 1.5}, {"horizon": 0}, {"horizon": "long"},
-        {"render_mode": "loud"}, {"kind": "other"}, {"split": "valid"}, {"spec": {"surprise": 1}},
+        {"render_mode": "video"}, {"kind": "other"}, {"split": "valid"}, {"spec": {"surprise": 1}},
     ]  # fmt: skip
     for change in bad:
         with pytest.raises(ParamsError):
@@ -412,14 +448,48 @@ def test_arguments_that_make_no_sense_are_refused():
         RouterEnv(**{**SHORT, "observation": "sprad"})
 
 
+def test_every_step_below_is_drawn():
+    pytest.importorskip("PIL")
+    seen = []
+    for mode in (None, "rgb_array"):
+        env = RouterEnv("grid", render_mode=mode, **SHORT)
+        env.reset(seed=0)
+        assert env.core.core.can_hold == (mode is None)
+        seen.append([env.step(1)[:4] for _ in range(3)])
+        picture = env.render()
+    assert picture.dtype == np.uint8
+    assert picture.ndim == 3
+    for left, right in zip(*seen, strict=True):
+        np.testing.assert_array_equal(left[0], right[0])
+        assert left[1:] == right[1:]
+    assert RouterEnv("grid", **SHORT).render() is None
+
+
 def test_ansi_rendering_names_the_profile():
+    pytest.importorskip("PIL")
     env = RouterEnv("grid", render_mode="ansi", **SHORT)
     env.reset(seed=0)
     assert str(env.render()).splitlines()[0].endswith("profile=-")
     env.step(1)
     assert str(env.render()).splitlines()[0].endswith("profile=near")
     assert "acts: near" in str(env.render())
-    assert RouterEnv("grid", **SHORT).render() is None
+    env.reset()
+    assert "acts: nobody yet" in str(env.render())
     vector = RouterVectorEnv(num_envs=2, render_mode="ansi", **SHORT)
     vector.reset(seed=0)
-    assert vector.render() == (vector.core.line(0), vector.core.line(1))
+    lines = vector.render()
+    assert lines is not None
+    assert [line.splitlines()[0] for line in lines] == [vector.core.line(0), vector.core.line(1)]
+
+
+def test_the_test_part_is_for_evaluation():
+    pytest.importorskip("stable_baselines3")
+    from lobgym.envs.router_sb3 import RouterSb3VecEnv, make_router_sb3_vec_env
+    from lobgym.envs.sb3 import make_sb3_vec_env
+
+    with pytest.raises(SplitError, match="evaluation=True"):
+        make_router_sb3_vec_env(2, split="test", **SHORT)
+    with pytest.raises(SplitError, match="evaluation=True"):
+        make_sb3_vec_env(ROUTER_ID, 2, split="test", **SHORT)
+    made = make_sb3_vec_env(ROUTER_ID, 2, split="test", evaluation=True, **{**SHORT, "horizon": 2})
+    assert isinstance(made, RouterSb3VecEnv)
