@@ -6,46 +6,76 @@ Each is the frame that `render` gives in the middle of an episode that a fixed p
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-import lobgym.envs  # noqa: F401 - registers the ids
 from lobgym.agents.baselines import make_baseline
+from lobgym.envs import LobEnv
+from lobgym.envs.arena.agent import ArenaAgentEnv
+from lobgym.envs.arena.others import default_policy
 from lobgym.envs.extras import need
+from lobgym.envs.router import RouterEnv
 
 __all__ = ["PICTURES", "Picture", "main", "picture"]
 
 
+class _Turns:
+    """A router's profiles, one after the other."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._step = count, 0
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The next one."""
+        self._step += 1
+        return np.full(len(observations), self._step % self._count)
+
+
+def _baseline(name: str) -> Callable[[Any], Any]:
+    return lambda env: make_baseline(name, env.core.spec, env.core.desk.mid2() / 2)
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A frame: after `steps` steps of the episode with seed `seed`, played by `policy`, which acts every `hold`-th."""
+    """A frame: after `steps` steps of the episode with seed `seed`, in which a policy acts at every `hold`-th.
 
-    env_id: str
-    policy: str
+    Attributes:
+        env: makes the environment, from its arguments.
+        policy: from the environment to what acts.
+    """
+
+    env: Callable[..., Any]
+    policy: Callable[[Any], Any]
     steps: int
-    seed: int = 1
-    hold: int = 1
     arguments: dict[str, Any] = field(default_factory=dict)
+    hold: int = 1
+    seed: int = 1
 
 
 PICTURES: Final = {
-    "grid": Picture("lobgym/Grid-v0", "natr-grid", 180),
-    "target-position": Picture("lobgym/TargetPosition-v0", "random", 150, hold=15),
+    "grid": Picture(LobEnv, _baseline("natr-grid"), 180, {"kind": "grid"}),
+    "target-position": Picture(LobEnv, _baseline("random"), 150, {"kind": "target"}, hold=15),
+    "market-making": Picture(LobEnv, _baseline("avellaneda-stoikov"), 160, {"kind": "maker"}),
+    "execution": Picture(LobEnv, _baseline("pov"), 130, {"kind": "execution", "horizon": 240}),
+    "router": Picture(RouterEnv, lambda env: _Turns(env.core.pool.size), 4, {"macro_steps": 60}),
+    "arena": Picture(
+        ArenaAgentEnv, lambda env: default_policy("maker", env.core.specs[0].action), 150, {"agent": "maker_0"}
+    ),
 }
 
 
 def picture(one: Picture) -> NDArray[np.uint8]:
     """uint8[540, 960, 3]."""
-    env = gymnasium.make(one.env_id, render_mode="rgb_array", **one.arguments)
+    env = one.env(render_mode="rgb_array", **one.arguments)
     observation, _ = env.reset(seed=one.seed)
-    core: Any = env.get_wrapper_attr("core")
-    policy = make_baseline(one.policy, core.spec, core.desk.mid2() / 2)
-    policy.reset(1, one.seed)
+    policy = one.policy(env)
+    if hasattr(policy, "reset"):
+        policy.reset(1, one.seed)
     action: Any = None
     for step in range(one.steps):
         if step % one.hold == 0:

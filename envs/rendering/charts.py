@@ -111,7 +111,10 @@ def _pnl_range(samples: Sequence[Sample]) -> tuple[float, float]:
 
 
 def _grid(canvas: Canvas, frame: _Frame, most: int, text: Callable[[float], str]) -> None:
-    for value in ticks_of(frame.low, frame.high, most):
+    values = ticks_of(frame.low, frame.high, most)
+    if len(values) < 2:  # 0 alone is no scale
+        values = ticks_of(frame.low, frame.high, 2 * most)
+    for value in values:
         y = round(frame.y(value))
         canvas.box(frame.x0, y, frame.x1, y + 1, FAINT)
         canvas.text(frame.x1 + 8, y, text(value), 11, MUTED)

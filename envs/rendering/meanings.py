@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Final
 
 from lobgym.envs.rendering.scene import compact
 from lobgym.sim.actions import EXECUTION, GRID, MAKER, NO_QUOTE, PAUSED, SKEW_ZERO, TARGET
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import Instrument
+from lobgym.sim.quotes.execution import SLICE_ALL, SLICE_EIGHTHS
 
-__all__ = ["AGGRESSIVENESS", "SLICES", "meaning"]
+__all__ = ["AGGRESSIVENESS", "meaning"]
 
-SLICES: Final = (
-    "withdraw", "nothing more", "1/4 of the pace", "1/2 of the pace", "3/4 of the pace", "the even pace",
-    "5/4 of the pace", "3/2 of the pace", "twice the pace", "4 times the pace", "all of it",
-)  # fmt: skip
 AGGRESSIVENESS: Final = (
     "far behind the best", "behind the best", "join the best", "improve", "the mid", "cross", "sweep",
 )  # fmt: skip
@@ -31,8 +29,14 @@ def meaning(spec: DeskSpec, made: Instrument, name: str, code: int) -> str:
     if spec.kind == MAKER:
         return _maker(spec, made, name, code)
     if spec.kind == EXECUTION:
-        return SLICES[code] if name == "slice" else AGGRESSIVENESS[code]
+        return _slice(SLICE_EIGHTHS[code]) if name == "slice" else AGGRESSIVENESS[code]
     return str(code)
+
+
+def _slice(eighths: int) -> str:
+    if eighths <= 0:
+        return {0: "nothing more", SLICE_ALL: "all of it"}.get(eighths, "withdraw")
+    return "the even pace" if eighths == 8 else f"{Fraction(eighths, 8)} of the pace"
 
 
 def _grid(spec: DeskSpec, made: Instrument, name: str, code: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_pictures_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """By the command that the page names, here on a short tape; a second time with the same bytes."""
     image: Any = pytest.importorskip("PIL.Image")
     short = {"tape": "synth?seed=4&minutes=3", "horizon": 30}
-    one = type(PICTURES["grid"])("lobgym/Grid-v0", "static-grid", 40, arguments=short)
+    one = replace(PICTURES["grid"], steps=40, arguments={**PICTURES["grid"].arguments, **short})
     monkeypatch.setitem(PICTURES, "grid", one)
     bytes_of = []
     for _ in range(2):
