@@ -11,7 +11,7 @@ from lobgym.envs.sb3 import make_sb3_vec_env
 STEPS = 4_096 if "--quick" in sys.argv else 200_000
 ENV = {"env_id": "lobgym/MarketMaking-v0", "horizon": 240, "reward": RewardTerms(scale=0.1)}
 train = make_sb3_vec_env(num_envs=32, seed=0, split="train", **ENV)
-test = make_sb3_vec_env(num_envs=32, seed=1, split="test", **ENV)
+test = make_sb3_vec_env(num_envs=32, seed=1, split="test", evaluation=True, **ENV)
 model = PPO("MlpPolicy", train, n_steps=128, batch_size=1024, n_epochs=4, learning_rate=1e-3, seed=0, device="cpu")
 before = evaluate_policy(model, test, n_eval_episodes=32)
 model.learn(STEPS)
