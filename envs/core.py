@@ -22,13 +22,18 @@ from lobgym.envs.realism import FeesLike, LatencyLike
 from lobgym.envs.rewards import RewardFacts, RewardLike, RewardPlan
 from lobgym.envs.spans import EpisodeStarts
 from lobgym.envs.stepping import (
+    COLUMNS,
     DECODED,
+    DRAWDOWN,
+    END,
+    END_COLUMN,
     END_NAMES,
-    END_ROW,
     EPISODES,
     EPISODES_DTYPE,
-    ROWS,
-    SUM_ROWS,
+    KEPT_COLUMNS,
+    MAX_ABS,
+    STEPS,
+    SUM_COLUMNS,
     SUMS,
     Episodes,
     begin_lanes,
@@ -38,7 +43,7 @@ from lobgym.envs.stepping import (
 )
 from lobgym.envs.tasks import TaskPlan
 from lobgym.sim.desk import Desk, StepResult
-from lobgym.sim.desk_kernel import BLOCK_ROWS
+from lobgym.sim.desk_kernel import BLOCK_COLUMNS
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ActionError, ParamsError
 from lobgym.sim.observation import ObservationLayout
@@ -49,7 +54,7 @@ __all__ = ["INFO_KEYS", "EnvCore", "Transition"]
 
 _FOREVER: Final = 1 << 62
 
-# What a step's info tells: the first rows of its block, by the name that they have there.
+# What a step's info tells: the first columns of its block, by the name that they have there.
 INFO_KEYS: Final = (
     "pnl_units", "equity_units", "position_lots", "fills", "maker_fills", "fees_units", "funding_units",
     "turnover_units", "refused", "time_ns",
@@ -66,14 +71,14 @@ class Transition:
         mids: float64[N], quote units.
         terminated, truncated: bool[N].
         ended: how many episodes ended.
-        block: int64[ROWS, N], `lobgym.sim.desk_kernel.BLOCK` and how the episode ended.
+        block: int64[N, COLUMNS], `lobgym.sim.desk_kernel.BLOCK` and how the episode ended.
     """
 
     __slots__ = ("block", "ended", "flags", "floats", "observations")
 
     def __init__(self, lanes: int, columns: int) -> None:
         self.observations: NDArray[np.float32] = np.empty((lanes, columns), np.float32)
-        self.block: NDArray[np.int64] = np.empty((ROWS, lanes), np.int64)
+        self.block: NDArray[np.int64] = np.empty((lanes, COLUMNS), np.int64)
         self.floats: NDArray[np.float64] = np.empty((2, lanes), np.float64)
         self.flags: NDArray[np.bool_] = np.empty((2, lanes), np.bool_)
         self.ended = 0
@@ -111,13 +116,13 @@ class Transition:
     @property
     def ends(self) -> NDArray[np.int64]:
         """int64[N]: how the episodes ended, numbers of `lobgym.envs.stepping.ENDS`."""
-        ends: NDArray[np.int64] = self.block[END_ROW]
+        ends: NDArray[np.int64] = self.block[:, END_COLUMN]
         return ends
 
     @property
     def result(self) -> StepResult:
         """The desk's result."""
-        return StepResult.of(self.block[:BLOCK_ROWS])
+        return StepResult.of(self.block[:, :BLOCK_COLUMNS])
 
 
 class EnvCore:
@@ -174,20 +179,12 @@ class EnvCore:
         self.watcher: Any = None  # a `lobgym.envs.rendering.Renderer`, told of every reset and step
 
     def _new_episodes(self, lanes: int) -> Episodes:
-        def zeros() -> NDArray[np.int64]:
-            return np.zeros(lanes, np.int64)
-
         return Episodes(
             running=np.zeros(lanes, np.bool_),
             live=np.zeros(lanes, np.bool_),
-            steps=zeros(),
             returns=np.zeros(lanes, np.float64),
-            sums=np.zeros((len(SUMS), lanes), np.int64),
-            sum_rows=SUM_ROWS.copy(),
-            max_abs_position=zeros(),
-            peak=zeros(),
-            drawdown=zeros(),
-            end=zeros(),
+            kept=np.zeros((lanes, KEPT_COLUMNS), np.int64),
+            sum_columns=SUM_COLUMNS.copy(),
             codes=np.zeros((lanes, self.spec.action.size), np.int32),
             reward=self.plan.terms.values,
             horizon=self.horizon or _FOREVER,
@@ -211,7 +208,8 @@ class EnvCore:
     @property
     def steps(self) -> NDArray[np.int64]:
         """int64[N]: steps of the episode so far."""
-        return self._episodes.steps
+        steps: NDArray[np.int64] = self._episodes.kept[:, STEPS]
+        return steps
 
     @property
     def returns(self) -> NDArray[np.float64]:
@@ -262,6 +260,8 @@ class EnvCore:
             ends = starts + (self.horizon or _FOREVER) * self.spec.interval_ns if self.horizon else self.desk.end_ns
             self.desk.assign(sides, lots, ends, mask)
         begin_lanes(self._handle, mask)
+        if self.desk.session.log == "off" and 8 * int(mask.sum()) >= self.lanes:
+            self.desk.order[:] = np.argsort(self.desk.t_ns, kind="stable")
         if self.watcher is not None:
             self.watcher.began(mask)
         return starts
@@ -316,7 +316,7 @@ class EnvCore:
 
     def _add_functions(self, out: Transition) -> None:
         e = self._episodes
-        facts = RewardFacts(self.unit, self.tick, self.spec.position_lots_max, e.steps.copy())
+        facts = RewardFacts(self.unit, self.tick, self.spec.position_lots_max, self.steps.copy())
         self.plan.add_functions(out.rewards, out.result, facts)
         out.rewards[~e.live] = 0.0
         e.returns[:] += out.rewards
@@ -347,14 +347,14 @@ class EnvCore:
 
     def summary(self) -> dict[str, NDArray[Any]]:
         """Sums over every lane's current episode: exact integers, and the return and the length."""
-        e = self._episodes
-        sums: dict[str, NDArray[Any]] = {key: row.copy() for key, row in zip(_SUM_KEYS, e.sums, strict=True)}
+        kept = self._episodes.kept
+        sums: dict[str, NDArray[Any]] = {key: kept[:, k].copy() for k, key in enumerate(_SUM_KEYS)}
         return sums | {
-            "max_abs_position_lots": e.max_abs_position.copy(),
-            "max_drawdown_units": e.drawdown.copy(),
-            "steps": e.steps.copy(),
-            "return": e.returns.copy(),
-            "end": END_NAMES[e.end],
+            "max_abs_position_lots": kept[:, MAX_ABS].copy(),
+            "max_drawdown_units": kept[:, DRAWDOWN].copy(),
+            "steps": kept[:, STEPS].copy(),
+            "return": self._episodes.returns.copy(),
+            "end": END_NAMES[kept[:, END]],
         }
 
     def line(self, lane: int) -> str:
@@ -372,7 +372,7 @@ class EnvCore:
 
     # -- copies ----------------------------------------------------------------------------------------------------
 
-    _LASTING: Final = ("running", "steps", "returns", "sums", "max_abs_position", "peak", "drawdown", "end")
+    _LASTING: Final = ("running", "returns", "kept")
 
     def state(self) -> dict[str, Any]:
         """Everything that changes, for pickling."""
@@ -382,6 +382,7 @@ class EnvCore:
             "episode": self.episode.copy(),
             "episodes": {name: getattr(e, name).copy() for name in self._LASTING},
             "tasks": self.desk.tasks.copy(),
+            "order": self.desk.order.copy(),
             "session": self.desk.session.snapshot(),
         }
 
@@ -392,4 +393,5 @@ class EnvCore:
         for name, array in state["episodes"].items():
             getattr(self._episodes, name)[...] = array
         self.desk.tasks[:] = state["tasks"]
+        self.desk.order[:] = state["order"]
         self.desk.session.restore(state["session"])

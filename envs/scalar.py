@@ -12,7 +12,7 @@ from lobgym.envs.arguments import CoreArguments
 from lobgym.envs.core import INFO_KEYS, EnvCore, Transition
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.rendering import RENDER_FPS, RENDER_MODES, Renderer, check_render_mode
-from lobgym.envs.stepping import END_ROW, ENDS
+from lobgym.envs.stepping import END_COLUMN, ENDS
 from lobgym.envs.vector import action_space_of, observation_space_of
 from lobgym.sim.market import Market
 
@@ -82,7 +82,7 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
         info["end"] = ""
         if not step.ended:
             return step.observations[0], reward, False, False, info
-        info["end"] = ENDS[values[END_ROW]]
+        info["end"] = ENDS[values[END_COLUMN]]
         info["summary"] = {key: _plain(array[0]) for key, array in self.core.summary().items()}
         return step.observations[0], reward, bool(step.flags[0, 0]), bool(step.flags[1, 0]), info
 

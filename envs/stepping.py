@@ -12,22 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.envs.rewards import RewardValues
-from lobgym.sim.desk_kernel import BLOCK, BLOCK_ROWS, TABLES, Tables, step_lanes
+from lobgym.sim.desk_kernel import BLOCK, BLOCK_COLUMNS, TABLES, Tables, step_lane
 from lobgym.sim.jit import njit_leaf, njit_lean
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.packed import PackedTuples
 from lobgym.sim.world import econ_of
 
 __all__ = [
+    "COLUMNS",
     "DECODED",
+    "DRAWDOWN",
+    "END",
     "ENDS",
+    "END_COLUMN",
     "END_NAMES",
-    "END_ROW",
     "EPISODES",
     "EPISODES_DTYPE",
-    "ROWS",
+    "KEPT_COLUMNS",
+    "MAX_ABS",
+    "STEPS",
     "SUMS",
-    "SUM_ROWS",
+    "SUM_COLUMNS",
     "Episodes",
     "begin_lanes",
     "decode_box",
@@ -45,15 +50,25 @@ _FILLED: Final = ENDS.index("filled")
 _TAPE_END: Final = ENDS.index("tape_end")
 _HORIZON: Final = ENDS.index("horizon")
 
-# A step's block: the desk's rows, and how the episode ended.
-END_ROW: Final = BLOCK_ROWS
-ROWS: Final = BLOCK_ROWS + 1
+# A step's block: the desk's columns, and how the episode ended.
+END_COLUMN: Final = BLOCK_COLUMNS
+COLUMNS: Final = BLOCK_COLUMNS + 1
 
-# What an episode sums up: rows of a block.
+# What an episode sums up: columns of a block.
 SUMS: Final = (
     "pnl", "fees", "funding", "turnover", "fills", "maker_fills", "filled_orders", "submits", "cancels", "refused",
 )  # fmt: skip
-SUM_ROWS: Final = np.array([BLOCK.index(name) for name in SUMS], np.int64)
+SUM_COLUMNS: Final = np.array([BLOCK.index(name) for name in SUMS], np.int64)
+_SUM_COUNT: Final = len(SUMS)
+
+# Behind its sums an episode keeps these.
+KEPT: Final = ("steps", "max_abs_position", "peak", "drawdown", "end")
+STEPS: Final = _SUM_COUNT + KEPT.index("steps")
+MAX_ABS: Final = _SUM_COUNT + KEPT.index("max_abs_position")
+PEAK: Final = _SUM_COUNT + KEPT.index("peak")  # greatest equity
+DRAWDOWN: Final = _SUM_COUNT + KEPT.index("drawdown")  # greatest fall from it
+END: Final = _SUM_COUNT + KEPT.index("end")  # how it ended, a number of ENDS; 0 while it is under way
+KEPT_COLUMNS: Final = _SUM_COUNT + len(KEPT)
 
 _PNL: Final = BLOCK.index("pnl")
 _EQUITY: Final = BLOCK.index("equity")
@@ -77,14 +92,9 @@ class Episodes(NamedTuple):
 
     running: NDArray[np.bool_]  # [N] an episode is under way
     live: NDArray[np.bool_]  # [N] takes part in this step
-    steps: NDArray[np.int64]  # [N]
     returns: NDArray[np.float64]  # [N] sums of rewards
-    sums: NDArray[np.int64]  # [len(SUMS), N]
-    sum_rows: NDArray[np.int64]  # [len(SUMS)] where in a block they come from
-    max_abs_position: NDArray[np.int64]  # [N]
-    peak: NDArray[np.int64]  # [N] greatest equity of the episode
-    drawdown: NDArray[np.int64]  # [N] greatest fall from it
-    end: NDArray[np.int64]  # [N] how it ended, a number of ENDS; 0 while it is under way
+    kept: NDArray[np.int64]  # [N, KEPT_COLUMNS] SUMS, and KEPT
+    sum_columns: NDArray[np.int64]  # [len(SUMS)] where in a block the sums come from
     codes: NDArray[np.int32]  # [N, A]
     reward: RewardValues
     horizon: int
@@ -142,11 +152,11 @@ def _task_terms(
         return 0.0
     v = e.reward
     lots = task["side"] * task["lots"]
-    on_paper = mark_value(econ, lots, block[_MID2, i]) - mark_value(econ, lots, block[_MID2_BEFORE, i])
-    reward = v.shortfall * ((block[_PNL, i] - on_paper) * e.unit)
+    on_paper = mark_value(econ, lots, block[i, _MID2]) - mark_value(econ, lots, block[i, _MID2_BEFORE])
+    reward = v.shortfall * ((block[i, _PNL] - on_paper) * e.unit)
     if ended and v.unfilled_bps > 0.0:
-        left = max(0, task["lots"] - task["side"] * block[_POSITION, i])
-        reward -= v.unfilled_bps * _BP * (abs(mark_value(econ, left, block[_MID2, i])) * e.unit)
+        left = max(0, task["lots"] - task["side"] * block[i, _POSITION])
+        reward -= v.unfilled_bps * _BP * (abs(mark_value(econ, left, block[i, _MID2])) * e.unit)
     return float(reward)
 
 
@@ -155,16 +165,16 @@ def _reward(
     e: Episodes, tables: Tables, econ: Economics, block: NDArray[np.int64], i: int, fall: int, ended: bool
 ) -> float:  # fmt: skip
     v = e.reward
-    reward = v.pnl * (block[_PNL, i] * e.unit)
+    reward = v.pnl * (block[i, _PNL] * e.unit)
     if v.inventory_penalty != 0.0:
-        reward -= v.inventory_penalty * (abs(block[_POSITION, i]) / e.position_lots_max)
+        reward -= v.inventory_penalty * (abs(block[i, _POSITION]) / e.position_lots_max)
     if v.spread_capture != 0.0:
-        gained = block[_CASH, i] + mark_value(econ, block[_LOTS, i], block[_MID2_BEFORE, i])
+        gained = block[i, _CASH] + mark_value(econ, block[i, _LOTS], block[i, _MID2_BEFORE])
         reward += v.spread_capture * (gained * e.unit)
     if v.fees != 0.0:
-        reward -= v.fees * (block[_FEES, i] * e.unit)
+        reward -= v.fees * (block[i, _FEES] * e.unit)
     if v.funding != 0.0:
-        reward -= v.funding * (block[_FUNDING, i] * e.unit)
+        reward -= v.funding * (block[i, _FUNDING] * e.unit)
     if v.drawdown != 0.0:
         reward -= v.drawdown * (fall * e.unit)
     if v.shortfall != 0.0 or v.unfilled_bps != 0.0:
@@ -182,38 +192,62 @@ def begin_lanes(eh: Handle, mask: NDArray[np.bool_]) -> None:
     for i in range(mask.shape[0]):
         if mask[i]:
             e.running[i] = True
-            e.steps[i] = 0
             e.returns[i] = 0.0
-            e.max_abs_position[i] = 0
-            e.peak[i] = 0
-            e.drawdown[i] = 0
-            e.end[i] = 0
-            for k in range(e.sums.shape[0]):
-                e.sums[k, i] = 0
+            for k in range(KEPT_COLUMNS):
+                e.kept[i, k] = 0
 
 
 @njit_leaf
 def _fall(e: Episodes, i: int, equity: int) -> int:
     """Growth of the episode's maximal drawdown."""
-    e.peak[i] = max(e.peak[i], equity)
-    before = e.drawdown[i]
-    e.drawdown[i] = max(before, e.peak[i] - equity)
-    return int(e.drawdown[i] - before)
+    peak = max(e.kept[i, PEAK], equity)
+    before = e.kept[i, DRAWDOWN]
+    worst = max(before, peak - equity)
+    e.kept[i, PEAK] = peak
+    e.kept[i, DRAWDOWN] = worst
+    return int(worst - before)
 
 
 @njit_leaf
 def _end(e: Episodes, tables: Tables, block: NDArray[np.int64], i: int) -> int:
     """How the episode ended with this step, a number of ENDS."""
-    if block[_EQUITY, i] <= -e.capital_units:
+    if block[i, _EQUITY] <= -e.capital_units:
         return _BANKRUPT
-    if block[_LIQUIDATIONS, i] > 0:
+    if block[i, _LIQUIDATIONS] > 0:
         return _LIQUIDATED
     task = tables.tasks[i]
-    if task["side"] != 0 and task["side"] * block[_POSITION, i] >= task["lots"]:
+    if task["side"] != 0 and task["side"] * block[i, _POSITION] >= task["lots"]:
         return _FILLED
-    if e.steps[i] >= e.horizon:
+    if e.kept[i, STEPS] >= e.horizon:
         return _HORIZON
-    return _TAPE_END if block[_ENDED, i] != 0 else 0
+    return _TAPE_END if block[i, _ENDED] != 0 else 0
+
+
+@njit_leaf
+def _count_step(
+    e: Episodes, tables: Tables, econ: Economics, block: NDArray[np.int64], i: int, floats: NDArray[np.float64],
+    flags: NDArray[np.bool_],
+) -> bool:  # fmt: skip
+    """Reward and sum up what lane `i` has just done; whether its episode ended."""
+    kept = e.kept
+    kept[i, STEPS] += 1
+    for k in range(_SUM_COUNT):
+        kept[i, k] += block[i, e.sum_columns[k]]
+    kept[i, MAX_ABS] = max(kept[i, MAX_ABS], abs(block[i, _POSITION]))
+    fall = _fall(e, i, block[i, _EQUITY])
+    end = _end(e, tables, block, i)
+    reward = _reward(e, tables, econ, block, i, fall, end != 0)
+    floats[0, i] = reward
+    if e.sum_returns:
+        e.returns[i] += reward
+    if end == 0:
+        return False
+    kept[i, END] = end
+    block[i, END_COLUMN] = end
+    flags[0, i] = end != _HORIZON
+    flags[1, i] = end == _HORIZON
+    e.running[i] = False
+    return True
 
 
 @njit_lean
@@ -225,7 +259,7 @@ def step_episodes(
 
     Args:
         observations: [N, D], written for all lanes.
-        block: [ROWS, N]: the desk's block, and the number of how the episode ended (ENDS).
+        block: [N, COLUMNS]: the desk's block, and the number of how the episode ended (ENDS).
         floats: [2, N]: rewards, mids in quote units.
         flags: [2, N]: terminated, truncated.
 
@@ -240,34 +274,19 @@ def step_episodes(
             e.live[i] = True
         if e.live[i] and not e.running[i]:
             return -1 - i
-    if step_lanes(h, e.codes, e.live, block, observations) > 0:
-        return -1 - lanes
     tables = _tables_of(h)
-    econ = econ_of(tables.world)
+    w = tables.world
+    econ = econ_of(w)
+    failed = 0
     count = 0
-    for i in range(lanes):
+    for k in range(lanes):
+        i = tables.order[k]
+        failed += step_lane(tables, w, econ, i, e.codes, e.live[i], block, observations)
         floats[0, i] = 0.0
-        floats[1, i] = block[_MID2, i] * e.half_tick
+        floats[1, i] = block[i, _MID2] * e.half_tick
         flags[0, i] = False
         flags[1, i] = False
-        block[END_ROW, i] = 0
-        if not e.live[i]:
-            continue
-        e.steps[i] += 1
-        fall = _fall(e, i, block[_EQUITY, i])
-        end = _end(e, tables, block, i)
-        reward = _reward(e, tables, econ, block, i, fall, end != 0)
-        floats[0, i] = reward
-        if e.sum_returns:
-            e.returns[i] += reward
-        e.max_abs_position[i] = max(e.max_abs_position[i], abs(block[_POSITION, i]))
-        for k in range(e.sums.shape[0]):
-            e.sums[k, i] += block[e.sum_rows[k], i]
-        if end != 0:
-            block[END_ROW, i] = end
-            e.end[i] = end
-            flags[0, i] = end != _HORIZON
-            flags[1, i] = end == _HORIZON
-            e.running[i] = False
-            count += 1
-    return int(count)
+        block[i, END_COLUMN] = 0
+        if e.live[i]:
+            count += _count_step(e, tables, econ, block, i, floats, flags)
+    return -1 - lanes if failed > 0 else int(count)

@@ -174,7 +174,7 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
 
     def _step_infos(self, step: Transition, mask: NDArray[np.bool_]) -> dict[str, Any]:
         infos: dict[str, Any] = dict.fromkeys(_STEP_MASKS, mask)
-        infos.update(zip(INFO_KEYS, step.block, strict=False))
+        infos.update(zip(INFO_KEYS, step.block.T, strict=False))
         infos["mid"] = step.mids
         infos["end"] = END_NAMES[step.ends] if step.ended else self._no_end
         return infos

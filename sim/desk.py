@@ -16,7 +16,7 @@ from lobgym.sim.actions import EXECUTION
 from lobgym.sim.bars import compile_bars
 from lobgym.sim.desk_kernel import (
     BLOCK,
-    BLOCK_ROWS,
+    BLOCK_COLUMNS,
     DESK_DTYPE,
     TABLES,
     Tables,
@@ -75,10 +75,10 @@ class StepResult(NamedTuple):
 
     @classmethod
     def of(cls, block: NDArray[np.int64]) -> StepResult:
-        """The rows of a block, int64[BLOCK_ROWS, N], by name."""
-        rows: dict[str, Any] = dict(zip(BLOCK, block, strict=True))
-        rows["ended"] = rows["ended"] != 0
-        return cls(**rows)
+        """The columns of a block, int64[N, BLOCK_COLUMNS], by name."""
+        columns: dict[str, Any] = dict(zip(BLOCK, block.T, strict=True))
+        columns["ended"] = columns["ended"] != 0
+        return cls(**columns)
 
 
 class Desk:
@@ -97,6 +97,7 @@ class Desk:
     Attributes:
         session: the lanes' state; reading it is free, sending orders through it bypasses the risk check.
         tasks: TASK_DTYPE[N], the lanes' parent orders (`lobgym.sim.task`); written by `assign`.
+        order: int64[N], a permutation: in which order lanes are stepped. It changes the rows' order in the event log.
         handle: what kernels take (`lobgym.sim.desk_kernel`); it must not outlive the desk.
     """
 
@@ -117,6 +118,7 @@ class Desk:
         self._end_ns = market.end_ns if end_ns is None else min(end_ns, market.end_ns)
         self._intents = np.zeros((lanes, spec.intents_max), INTENT_DTYPE)
         self._counts = np.zeros(lanes, np.int64)
+        self.order = np.arange(lanes)
         self._tables = Tables(
             self.session.world,
             compile_bars(market.local),
@@ -126,6 +128,7 @@ class Desk:
             self.tasks,
             self._intents,
             self._counts,
+            self.order,
             spec.interval_ns,
             self._end_ns,
             PACES.index(spec.pace),
@@ -138,7 +141,7 @@ class Desk:
         self._bins = spec.action.bins_array
         self._everyone = np.ones(lanes, np.bool_)
         self._planned = False
-        self._block = np.zeros((BLOCK_ROWS, lanes), np.int64)
+        self._block = np.zeros((lanes, BLOCK_COLUMNS), np.int64)
 
     # -- clock -----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,11 @@
 """The desk's kernels: they take one record that leads to a `Tables`, so that a call from Python unpacks a pointer.
 
-A lane's step is plan, commit, advance, observe, and what it did as integers in one column of a *block*: int64[rows, N],
-a row each for the names of BLOCK, in their order.
+A lane's step is plan, commit, advance, observe, and what it did as integers in one row of a *block*: int64[N, columns],
+a column each for the names of BLOCK, in their order. A row and not a column: what is known of a lane lies together, and
+is written while that lane's memory is in the cache.
+
+Lanes are stepped in the order of `Tables.order`, which decides nothing but how fast that is: lanes that stand close to
+each other on the tape read the same memory, so whoever starts many episodes has them stepped in order of time.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from lobgym.sim.world import World, econ_of, lane_at, local_of
 
 __all__ = [
     "BLOCK",
-    "BLOCK_ROWS",
+    "BLOCK_COLUMNS",
     "DESK_DTYPE",
     "TABLES",
     "Tables",
@@ -38,6 +42,7 @@ __all__ = [
     "mid2_of_lane",
     "observe_lanes",
     "plan_lanes",
+    "step_lane",
     "step_lanes",
     "view_equity_of",
 ]
@@ -54,6 +59,7 @@ class Tables(NamedTuple):
     tasks: NDArray[np.void]  # TASK_DTYPE[N]
     intents: NDArray[np.void]  # INTENT_DTYPE[N, K]: the last plan
     counts: NDArray[np.int64]  # [N] how many of them are meant
+    order: NDArray[np.int64]  # [N] in which the lanes are stepped
     interval_ns: int
     end_ns: int
     pace: int  # PACE_*
@@ -89,7 +95,7 @@ BLOCK: Final = (
     "liquidations",
     "ended",  # 1: no further interval fits on the tape
 )
-BLOCK_ROWS: Final = len(BLOCK)
+BLOCK_COLUMNS: Final = len(BLOCK)
 
 _PNL: Final = BLOCK.index("pnl")
 _EQUITY: Final = BLOCK.index("equity")
@@ -243,6 +249,58 @@ def exhausted_lane(h: Desk, mask: NDArray[np.bool_]) -> int:
 # -- at once -----------------------------------------------------------------------------------------------------------
 
 
+@njit_leaf
+def step_lane(
+    tables: Tables, w: World, econ: Economics, i: int, codes: NDArray[np.int32], live: bool,
+    block: NDArray[np.int64], observations: NDArray[np.float32],
+) -> bool:  # fmt: skip
+    """Step lane `i`, whose interval must fit on the tape, unless it is not `live`; then observe it.
+
+    Returns:
+        whether the lane is in error.
+    """
+    lane = lane_at(w, i)
+    touch = touch_of(local_of(w), w, i)
+    mid2 = touch.bid + touch.ask if is_two_sided(touch) else _mid2(tables, i)
+    before = _equity(econ, w, i, mid2)
+    block[i, _MID2_BEFORE] = mid2
+    block[i, _EQUITY_BEFORE] = before
+    position, cash, fees, funding = lane["position"], lane["cash"], lane["fees"], lane["funding"]
+    fills, maker_fills, filled_orders = lane["fills"], lane["maker_fills"], lane["filled_orders"]
+    turnover, submits, cancels = lane["turnover"], lane["submits"], lane["cancels"]
+    liquidations = lane["liquidations"]
+    refused = 0
+    count = 0
+    if live:
+        count = _plan(tables, w, econ, i, touch, codes[i])
+        refused = _commit(w, i, tables.intents[i], count)
+        advance_step(w, i, tables.pace, tables.pace_min_ns, tables.interval_ns)
+        mid2 = _mid2(tables, i)
+    tables.counts[i] = count
+    after = _equity(econ, w, i, mid2)
+    block[i, _PNL] = after - before
+    block[i, _EQUITY] = after
+    block[i, _POSITION] = lane["position"]
+    block[i, _FILLS] = lane["fills"] - fills
+    block[i, _MAKER_FILLS] = lane["maker_fills"] - maker_fills
+    block[i, _FEES] = lane["fees"] - fees
+    block[i, _FUNDING] = lane["funding"] - funding
+    block[i, _TURNOVER] = lane["turnover"] - turnover
+    block[i, _REFUSED] = refused
+    block[i, _T_NS] = lane["t_ns"]
+    block[i, _FILLED_ORDERS] = lane["filled_orders"] - filled_orders
+    block[i, _SUBMITS] = lane["submits"] - submits
+    block[i, _CANCELS] = lane["cancels"] - cancels
+    block[i, _MID2] = mid2
+    block[i, _CASH] = lane["cash"] - cash
+    block[i, _LOTS] = lane["position"] - position
+    block[i, _LIQUIDATIONS] = lane["liquidations"] - liquidations
+    block[i, _ENDED] = lane["t_ns"] + tables.interval_ns > tables.end_ns
+    if observations.shape[0] > 0:
+        _encode(tables, w, econ, i, observations[i])
+    return bool(lane["error"] != 0)
+
+
 @njit_lean
 def step_lanes(
     h: Desk, codes: NDArray[np.int32], mask: NDArray[np.bool_], block: NDArray[np.int64],
@@ -253,7 +311,7 @@ def step_lanes(
     Args:
         codes: [N, A], in range.
         mask: [N]; of the others the block tells what is, and zeros for what was done.
-        block: [BLOCK_ROWS, N], written.
+        block: [N, BLOCK_COLUMNS], written.
         observations: [N, D], written; or [0, 0].
 
     Returns:
@@ -263,45 +321,7 @@ def step_lanes(
     w = tables.world
     econ = econ_of(w)
     failed = 0
-    for i in range(w["lanes"]):
-        lane = lane_at(w, i)
-        touch = touch_of(local_of(w), w, i)
-        mid2 = touch.bid + touch.ask if is_two_sided(touch) else _mid2(tables, i)
-        before = _equity(econ, w, i, mid2)
-        block[_MID2_BEFORE, i] = mid2
-        block[_EQUITY_BEFORE, i] = before
-        position, cash, fees, funding = lane["position"], lane["cash"], lane["fees"], lane["funding"]
-        fills, maker_fills, filled_orders = lane["fills"], lane["maker_fills"], lane["filled_orders"]
-        turnover, submits, cancels = lane["turnover"], lane["submits"], lane["cancels"]
-        liquidations = lane["liquidations"]
-        refused = 0
-        count = 0
-        if mask[i]:
-            count = _plan(tables, w, econ, i, touch, codes[i])
-            refused = _commit(w, i, tables.intents[i], count)
-            advance_step(w, i, tables.pace, tables.pace_min_ns, tables.interval_ns)
-            mid2 = _mid2(tables, i)
-        tables.counts[i] = count
-        after = _equity(econ, w, i, mid2)
-        block[_PNL, i] = after - before
-        block[_EQUITY, i] = after
-        block[_POSITION, i] = lane["position"]
-        block[_FILLS, i] = lane["fills"] - fills
-        block[_MAKER_FILLS, i] = lane["maker_fills"] - maker_fills
-        block[_FEES, i] = lane["fees"] - fees
-        block[_FUNDING, i] = lane["funding"] - funding
-        block[_TURNOVER, i] = lane["turnover"] - turnover
-        block[_REFUSED, i] = refused
-        block[_T_NS, i] = lane["t_ns"]
-        block[_FILLED_ORDERS, i] = lane["filled_orders"] - filled_orders
-        block[_SUBMITS, i] = lane["submits"] - submits
-        block[_CANCELS, i] = lane["cancels"] - cancels
-        block[_MID2, i] = mid2
-        block[_CASH, i] = lane["cash"] - cash
-        block[_LOTS, i] = lane["position"] - position
-        block[_LIQUIDATIONS, i] = lane["liquidations"] - liquidations
-        block[_ENDED, i] = lane["t_ns"] + tables.interval_ns > tables.end_ns
-        failed += lane["error"] != 0
-        if observations.shape[0] > 0:
-            _encode(tables, w, econ, i, observations[i])
+    for k in range(w["lanes"]):
+        i = tables.order[k]
+        failed += step_lane(tables, w, econ, i, codes, mask[i], block, observations)
     return failed
