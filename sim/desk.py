@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lobgym.sim.actions import EXECUTION
-from lobgym.sim.bars import Bars, compile_bars, last_mid2
+from lobgym.sim.bars import Bars, bars_of, last_mid2
 from lobgym.sim.calls import call_cancel, call_submit
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.encoder import Encoder, encode_lane, make_encoder
@@ -108,7 +108,7 @@ class Desk:
         self.tasks = np.zeros(lanes, TASK_DTYPE)
         self._tables = Tables(
             self.session.world,
-            compile_bars(market.local),
+            bars_of(market, spec.layout.wants_flow),
             spec.risk.values,
             spec.quoter_values,
             make_encoder(spec.layout, spec.position_lots_max),
