@@ -19,9 +19,11 @@ from lobgym.sim.jit import njit_inline, njit_leaf, njit_lean
 from lobgym.sim.kept import keep
 from lobgym.sim.memory import address_of, member, table
 from lobgym.sim.mids import mid2_of, next_stamp
+from lobgym.sim.records import EVENT_DTYPE, FUNDING
 from lobgym.sim.trail import (
     FLOW_DTYPE,
     MARK_DTYPE,
+    NEVER_NS,
     QUOTE_DTYPE,
     TRADE_DTYPE,
     TRAIL_FIELDS,
@@ -43,6 +45,8 @@ __all__ = [
     "bars_of",
     "compile_bars",
     "flow_at",
+    "funding_at",
+    "funding_before",
     "last_mid2",
     "marked_cursor_at",
     "natr_bps",
@@ -55,6 +59,7 @@ __all__ = [
 
 BAR_NS: Final = 1_000_000_000
 SQUARE_UNIT: Final = 10_000_000  # changes from bar to bar are counted in 1e-7 of the price
+_NS_PER_MS: Final = 1_000_000
 _CHANGE_MAX: Final = 1_000_000  # a tenth of the price, so that the squares of a year fit 64 bits
 
 # Entry s is about the bars before bar s; bar s covers local stamps in [origin + s * BAR_NS, origin + (s + 1) * BAR_NS).
@@ -66,13 +71,21 @@ SECOND_DTYPE: Final = np.dtype([
     ("squares", np.int64),  # sum of the squared changes of the close, in 1 / SQUARE_UNIT of the close before
 ])  # fmt: skip
 
-BARS_DTYPE: Final = np.dtype([(name, np.int64) for name in (*TRAIL_FIELDS, "seconds", "second_count", "origin_ns")])
+# What a FUNDING row said, in the order of arrival. Entry 0 is stamped before all times.
+FUNDING_DTYPE: Final = np.dtype([("ns", np.int64), ("rate", np.int64), ("next_ns", np.int64)])
+
+BARS_DTYPE: Final = np.dtype([
+    (name, np.int64)
+    for name in (*TRAIL_FIELDS, "seconds", "second_count", "origin_ns", "fundings", "funding_count")
+])  # fmt: skip
 
 Bars: TypeAlias = Any  # a record of BARS_DTYPE
 
 second_at = table(BARS_DTYPE, "seconds", SECOND_DTYPE)  # (bars, index), as are the following ones
 quote_at = table(BARS_DTYPE, "quotes", QUOTE_DTYPE)
 trade_at = table(BARS_DTYPE, "trades", TRADE_DTYPE)
+funding_at = table(BARS_DTYPE, "fundings", FUNDING_DTYPE)
+_funding_ns = member(BARS_DTYPE, "fundings", FUNDING_DTYPE, "ns")
 _quote_ns = member(BARS_DTYPE, "quotes", QUOTE_DTYPE, "ns")
 _trade_ns = member(BARS_DTYPE, "trades", TRADE_DTYPE, "ns")
 _flow_ns = member(BARS_DTYPE, "flows", FLOW_DTYPE, "ns")
@@ -89,15 +102,16 @@ def bars_of(market: Market, with_flow: bool) -> Bars:
     """The bars of a market's local book, compiled when first asked for."""
     has_flow, bars = _COMPILED.get(market, (False, None))
     if bars is None or (with_flow and not has_flow):
-        bars = compile_bars(market.local, with_flow)
+        bars = compile_bars(market.local, with_flow, market.tape.events)
         _COMPILED[market] = (with_flow, bars)
     return bars
 
 
-def compile_bars(local: Book, with_flow: bool = False) -> Bars:
+def compile_bars(local: Book, with_flow: bool = False, events: NDArray[np.void] | None = None) -> Bars:
     """Bars and trail of a local book, a record that keeps its tables. O(bars + changes of the bests + prints).
 
-    Only `with_flow` can the order flow be looked up; it costs a pass over all rows.
+    Only `with_flow` can the order flow be looked up; it costs a pass over all rows. Funding comes from the tape's
+    events, EVENT_DTYPE[n].
     """
     values, kept = compile_trail(local, with_flow)
     origin = int(local.ns[0]) // BAR_NS * BAR_NS if len(local.ns) else 0
@@ -108,9 +122,20 @@ def compile_bars(local: Book, with_flow: bool = False) -> Bars:
     for name, value in values.items():
         header[name] = value
     header["seconds"], header["second_count"], header["origin_ns"] = address_of(seconds), size, origin
-    for array in (seconds, *kept):
+    fundings = _fundings(events)
+    header["fundings"], header["funding_count"] = address_of(fundings), len(fundings)
+    for array in (seconds, fundings, *kept):
         array.setflags(write=False)
-    return keep(header, seconds, *kept)[0]
+    return keep(header, seconds, fundings, *kept)[0]
+
+
+def _fundings(events: NDArray[np.void] | None) -> NDArray[np.void]:
+    rows = np.zeros(0, EVENT_DTYPE) if events is None else events[events["kind"] == FUNDING]
+    rows = rows[np.argsort(rows["local_ns"], kind="stable")]
+    made = np.zeros(len(rows) + 1, FUNDING_DTYPE)
+    made["ns"][0] = NEVER_NS
+    made["ns"][1:], made["rate"][1:], made["next_ns"][1:] = rows["local_ns"], rows["qty_lots"], rows["seq"] * _NS_PER_MS
+    return made
 
 
 @njit_lean
@@ -165,6 +190,20 @@ def flow_at(bars: Bars, t_ns: int) -> int:
     while _flow_ns(bars, at + 1) <= t_ns:
         at += 1
     return int(_flow(bars, at))
+
+
+@njit_leaf
+def funding_before(bars: Bars, t_ns: int) -> int:
+    """The last announcement of funding that arrived at or before `t_ns`."""
+    low = 1
+    high = bars["funding_count"]
+    while low < high:
+        middle = (low + high) >> 1
+        if _funding_ns(bars, middle) <= t_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return int(low - 1)
 
 
 @njit_lean

@@ -111,7 +111,7 @@ class Desk:
             bars_of(market, spec.layout.wants_flow),
             spec.risk.values,
             spec.quoter_values,
-            make_encoder(spec.layout, spec.position_lots_max),
+            make_encoder(spec.layout, spec.position_lots_max, lanes),
             self.tasks,
             spec.interval_ns,
             market.end_ns,

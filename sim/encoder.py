@@ -14,10 +14,24 @@ from numpy.typing import NDArray
 from lobgym.sim.bars import Bars
 from lobgym.sim.columns.book import LEVEL_DTYPE, LEVELS_MAX, level_columns
 from lobgym.sim.columns.catalog import COLUMNS, PARTS, number_of, part
-from lobgym.sim.columns.header import ENCODER_DTYPE, NUMBER_DTYPE, Encoder, id_at, put, scale_at, value_at
+from lobgym.sim.columns.clock import clock_columns
+from lobgym.sim.columns.custom import addresses_of
+from lobgym.sim.columns.header import (
+    ENCODER_DTYPE,
+    FAR,
+    NUMBER_DTYPE,
+    Encoder,
+    call_function,
+    id_at,
+    put,
+    scale_at,
+    value_at,
+)
 from lobgym.sim.columns.own import own_columns
 from lobgym.sim.columns.past import bar_columns, past_columns, quote_columns
-from lobgym.sim.jit import njit_lean
+from lobgym.sim.columns.queue import QUEUE_DTYPE, queue_columns
+from lobgym.sim.columns.task import task_columns
+from lobgym.sim.jit import njit_inner, njit_lean
 from lobgym.sim.kept import keep
 from lobgym.sim.memory import address_of
 from lobgym.sim.money import Economics
@@ -33,28 +47,60 @@ _BOOK_AGE: Final = number_of("book_age")
 _QUOTE: Final = part("quote")
 _LEVELS: Final = part("levels")
 _BARS: Final = part(*(name for name in PARTS if name.startswith("bars_")))
+_QUEUE: Final = part("queue")
+_CLOCK: Final = part("clock")
+_TASK: Final = part("task")
+_CUSTOM: Final = part("custom")
+_RARE: Final = part("queue", "clock", "task", "custom")
+_COUNT: Final = len(COLUMNS)  # registered columns come behind these
 _PAST: Final = part(*(name for name in PARTS if name.startswith(("trades", "back_", "prints_", "flow_"))))
 
 
-def make_encoder(layout: ObservationLayout, position_lots_max: int) -> Encoder:
-    """Compile a layout for a desk whose inventory is measured against `position_lots_max`.
+def make_encoder(layout: ObservationLayout, position_lots_max: int, lanes: int) -> Encoder:
+    """Compile a layout for a desk of so many lanes whose inventory is measured against `position_lots_max`.
 
     Returns:
         a record that keeps its tables. It has scratch space: no two threads may use one at a time.
     """
-    kept = (
-        layout.ids,
-        np.array([spec.scale for spec in layout.specs], np.float64),
-        np.zeros(len(COLUMNS), NUMBER_DTYPE),
-        np.zeros(2 * LEVELS_MAX, LEVEL_DTYPE),
-    )
+    needs = part(*(name for spec in layout.specs for name in spec.parts))
+    registered = tuple(spec.name for spec in layout.specs if spec.source)
+    kept = {
+        "ids": layout.ids,
+        "scales": np.array([(spec.scale,) for spec in layout.specs], NUMBER_DTYPE),
+        "values": np.zeros(len(COLUMNS) + len(registered), NUMBER_DTYPE),
+        "levels": np.zeros(2 * LEVELS_MAX, LEVEL_DTYPE),
+        "queues": np.zeros(2 * lanes if needs & _QUEUE else 1, QUEUE_DTYPE),
+        "functions": addresses_of(registered),
+    }
     header = np.zeros(1, ENCODER_DTYPE)
-    for name, array in zip(("ids", "scales", "values", "levels"), kept, strict=True):
+    for name, array in kept.items():
         header[name] = address_of(array)
-    header["width"] = layout.size
-    header["needs"] = part(*(name for spec in layout.specs for name in spec.parts))
+    header["width"], header["needs"], header["function_count"] = layout.size, needs, len(registered)
     header["position_lots_max"] = position_lots_max
-    return keep(header, *kept)[0]
+    return keep(header, *kept.values())[0]
+
+
+@njit_inner
+def _registered_columns(encoder: Encoder, w: World, i: int) -> None:
+    for k in range(encoder["function_count"]):
+        value = call_function(encoder, k, w, i)
+        # NaN is not equal to itself; and an infinite value would become one.
+        put(encoder, _COUNT + k, min(max(value, -FAR), FAR) if value == value else 0.0)
+
+
+@njit_inner
+def _rare_columns(
+    local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, task: Task
+) -> None:  # fmt: skip
+    needs = encoder["needs"]
+    if needs & _QUEUE:
+        queue_columns(local, bars, encoder, w, i)
+    if needs & _CLOCK:
+        clock_columns(bars, encoder, w, i)
+    if needs & _TASK:
+        task_columns(local, bars, encoder, econ, w, i, task)
+    if needs & _CUSTOM:
+        _registered_columns(encoder, w, i)
 
 
 @njit_lean
@@ -89,9 +135,11 @@ def encode_lane(
     if needs & _BARS:
         bar_columns(bars, encoder, t_ns)
     own_columns(local, bars, encoder, econ, w, i, mid2)
+    if needs & _RARE:
+        _rare_columns(local, bars, encoder, econ, w, i, task)
     for k in range(width):
         value = value_at(encoder, id_at(encoder, k))["v"]
-        scale = scale_at(encoder, k)
+        scale = scale_at(encoder, k)["v"]
         if scale > 0.0:
             value = value / (scale + abs(value))
         out[k] = np.float32(min(max(value, -1.0), 1.0))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from lobgym.sim.columns.catalog import (
     COLUMN_NUMBERS,
     COLUMNS,
+    DEFAULT_COLUMNS,
     EXECUTION_COLUMNS,
     GRID_COLUMNS,
     GROUPS,
@@ -29,11 +30,13 @@ from lobgym.sim.columns.catalog import (
     TARGET_COLUMNS,
     Column,
 )
+from lobgym.sim.columns.custom import REGISTERED, register_column
 from lobgym.sim.errors import LayoutError
 
 __all__ = [
     "COLUMNS",
     "COLUMN_NUMBERS",
+    "DEFAULT_COLUMNS",
     "EXECUTION_COLUMNS",
     "GRID_COLUMNS",
     "GROUPS",
@@ -42,6 +45,7 @@ __all__ = [
     "TARGET_COLUMNS",
     "Column",
     "ObservationLayout",
+    "register_column",
 ]
 
 
@@ -59,12 +63,12 @@ class ObservationLayout:
     columns: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        columns = tuple(column for name in self.columns for column in GROUPS.get(name, (name,)))
+        columns = tuple(column for name in self.columns for column in GROUPS.get(str(name), (name,)))
         object.__setattr__(self, "columns", columns)
         if not columns:
             raise LayoutError("a layout needs at least one column")
         for name in columns:
-            if name not in COLUMN_NUMBERS:
+            if name not in COLUMN_NUMBERS and name not in REGISTERED:
                 raise LayoutError(_unknown(name))
         if len(set(columns)) != len(columns):
             raise LayoutError(f"a column is named twice in {columns}")
@@ -91,13 +95,17 @@ class ObservationLayout:
 
     @property
     def ids(self) -> NDArray[np.int64]:
-        """The encoder's number of each column, int64 [D]."""
-        return np.array([COLUMN_NUMBERS[name] for name in self.columns], np.int64)
+        """The encoder's number of each column, int64 [D]; registered ones come behind all others."""
+        registered = [name for name in self.columns if name not in COLUMN_NUMBERS]
+        numbers = COLUMN_NUMBERS | {name: len(COLUMNS) + k for k, name in enumerate(registered)}
+        return np.array([numbers[name] for name in self.columns], np.int64)
 
     @property
     def specs(self) -> tuple[Column, ...]:
         """The columns with unit, scale and meaning."""
-        return tuple(COLUMNS[COLUMN_NUMBERS[name]] for name in self.columns)
+        return tuple(
+            COLUMNS[COLUMN_NUMBERS[name]] if name in COLUMN_NUMBERS else REGISTERED[name] for name in self.columns
+        )
 
     @property
     def wants_flow(self) -> bool:
@@ -111,8 +119,8 @@ class ObservationLayout:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over names, versions, units and scales: equal hashes mean equal observations."""
-        rows = [[spec.name, spec.version, spec.unit, spec.scale] for spec in self.specs]
+        """SHA-256 over names, versions, units, scales and registered sources: equal hashes mean equal observations."""
+        rows = [[spec.name, spec.version, spec.unit, spec.scale, *filter(None, [spec.source])] for spec in self.specs]
         return hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -138,7 +146,10 @@ class ObservationLayout:
 
 
 def _unknown(name: str) -> str:
-    known = [*COLUMN_NUMBERS, *GROUPS]
+    known = [*COLUMN_NUMBERS, *REGISTERED, *GROUPS]
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     meant = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f"unknown column {name!r}; {meant}known: {', '.join(known)}"
+    return (
+        f"unknown column {name!r}; {meant}one of your own must be registered first (register_column); "
+        f"known: {', '.join(known)}"
+    )

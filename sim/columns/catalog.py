@@ -13,6 +13,7 @@ __all__ = [
     "BOOK_LEVELS",
     "COLUMNS",
     "COLUMN_NUMBERS",
+    "DEFAULT_COLUMNS",
     "EXECUTION_COLUMNS",
     "GRID_COLUMNS",
     "GROUPS",
@@ -52,6 +53,12 @@ PARTS: Final = (
     "bars_300",
     "orders",  # the lane's own orders
     "pnl",
+    "queue",  # where own orders stand
+    "clock",
+    "funding",
+    "task",
+    "shortfall",
+    "custom",  # registered columns
 )
 
 
@@ -155,6 +162,28 @@ _MORE: Final = (
             "O / (|O| + D): O order flow at the bests in the last second, D on the best five levels",
             "levels flow_1", 1),
     _market("ofi_5s", "1", 0.0, "the same over 5 seconds", "levels flow_5", 5),
+    _market("hour_left", "1", 0.0, "share of the hour (UTC) that is left", "clock"),
+    _market("hour_sin", "1", 0.0, "a wave of one hour, made of parabolas: 0 and rising at the full hour", "clock"),
+    _market("hour_cos", "1", 0.0, "the same, a quarter of an hour ahead", "clock"),
+    _market("day_sin", "1", 0.0, "a wave of one day: 0 and rising at midnight UTC", "clock"),
+    _market("day_cos", "1", 0.0, "the same, 6 hours ahead", "clock"),
+    _market("week_sin", "1", 0.0, "a wave of one week: 0 and rising at midnight UTC before Monday", "clock"),
+    _market("week_cos", "1", 0.0, "the same, a quarter of a week ahead", "clock"),
+    _market("funding_rate", "bps", 1.0, "the last funding rate that the feed announced; 0 before any", "clock funding"),
+    _market("funding_left", "8 h", 0.0, "time to the funding that it announced, at most 1; 0 where that is past",
+            "clock funding"),
+    _own("bid_queue", "1", 0.0,
+         "share of the quantity at the own best bid that stands before it, as the lane estimates; 1 without one",
+         "queue"),
+    _own("ask_queue", "1", 0.0, "the same of the own best ask", "queue"),
+    _own("entry_age", "s", 30.0, "time since the position was opened or changed sides; 0 where there is none"),
+    _own("fill_age", "s", 30.0, "time since the last fill; 1 before the first"),
+    _own("task_side", "1", 0.0, "1: the task buys, -1: it sells; this and what follows are 0 without a task", "task"),
+    _own("task_left", "1", 0.0, "share of the task's lots that is left", "task"),
+    _own("task_time_left", "1", 0.0, "share of the task's time that is left", "task"),
+    _own("task_pace", "1", 0.0, "share of the lots that is done minus share of the time that is over", "task"),
+    _own("task_shortfall", "bps", 5.0, "cost against the mid at the task's start, what is left counted at the mid",
+         "task shortfall"),
 )  # fmt: skip
 
 COLUMNS: Final = (*_FIRST, *_book_levels(), *_MORE)
@@ -181,7 +210,12 @@ def _book(levels: int) -> tuple[str, ...]:
     )
 
 
-GROUPS: Final = {f"book_{levels}": _book(levels) for levels in range(1, BOOK_LEVELS + 1)}
+GROUPS: Final = {f"book_{levels}": _book(levels) for levels in range(1, BOOK_LEVELS + 1)} | {
+    "time": ("hour_left", "hour_sin", "hour_cos", "day_sin", "day_cos", "week_sin", "week_cos"),
+    "funding": ("funding_rate", "funding_left"),
+    "queue": ("bid_queue", "ask_queue"),
+    "task": ("task_side", "task_left", "task_time_left", "task_pace", "task_shortfall"),
+}
 
 # -- what the environments observe by default --------------------------------------------------------------------------
 
@@ -246,7 +280,28 @@ MAKER_COLUMNS: Final = (
     "ask_distance",
     "pending",
 )
-EXECUTION_COLUMNS: Final = (*MAKER_COLUMNS,)
+EXECUTION_COLUMNS: Final = (
+    "spread",
+    "imbalance_1",
+    "imbalance_5",
+    "microprice",
+    "return_1s",
+    "return_5s",
+    "return_30s",
+    "volatility_60s",
+    "trade_flow_1s",
+    "trade_flow_5s",
+    "volume_1s",
+    "activity",
+    "bid_distance",
+    "ask_distance",
+    "pending",
+    "task_side",
+    "task_left",
+    "task_time_left",
+    "task_pace",
+    "task_shortfall",
+)
 ROUTER_COLUMNS: Final = (
     "spread",
     "imbalance_5",
@@ -264,3 +319,10 @@ ROUTER_COLUMNS: Final = (
     "inventory",
     "episode_pnl",
 )
+DEFAULT_COLUMNS: Final = {
+    "grid": GRID_COLUMNS,
+    "target": TARGET_COLUMNS,
+    "maker": MAKER_COLUMNS,
+    "execution": EXECUTION_COLUMNS,
+    "router": ROUTER_COLUMNS,
+}

@@ -23,6 +23,9 @@ _ASK_DISTANCE: Final = number_of("ask_distance")
 _PENDING: Final = number_of("pending")
 _EPISODE_PNL: Final = number_of("episode_pnl")
 
+_ENTRY_AGE: Final = number_of("entry_age")
+_FILL_AGE: Final = number_of("fill_age")
+
 _ORDERS: Final = part("orders")
 _PNL: Final = part("pnl")
 
@@ -56,7 +59,10 @@ def own_columns(
 ) -> None:  # fmt: skip
     """Columns of lane `i`'s own view; `mid2` is twice the mid now in ticks, 0 where there is none."""
     limit = float(encoder["position_lots_max"])
-    put(encoder, _INVENTORY, lane_at(w, i)["view_position"] / limit)
+    lane = lane_at(w, i)
+    put(encoder, _INVENTORY, lane["view_position"] / limit)
+    put(encoder, _ENTRY_AGE, (lane["t_ns"] - lane["view_entry_ns"]) / 1e9 if lane["view_position"] != 0 else 0.0)
+    put(encoder, _FILL_AGE, (lane["t_ns"] - lane["view_fill_ns"]) / 1e9 if lane["view_fill_ns"] > 0 else FAR)
     if encoder["needs"] & _ORDERS:
         _order_columns(encoder, w, i, limit, mid2)
     if encoder["needs"] & _PNL:
