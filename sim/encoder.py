@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim.bars import Bars
-from lobgym.sim.columns.book import LEVEL_DTYPE, LEVELS_MAX, level_columns
+from lobgym.sim.columns.book import LEVEL_DTYPE, LEVELS_MAX, fetch_levels, level_columns
 from lobgym.sim.columns.catalog import COLUMNS, PARTS, number_of, part
 from lobgym.sim.columns.clock import clock_columns
 from lobgym.sim.columns.custom import addresses_of
@@ -28,7 +28,7 @@ from lobgym.sim.columns.header import (
     value_at,
 )
 from lobgym.sim.columns.own import own_columns
-from lobgym.sim.columns.past import bar_columns, past_columns, quote_columns
+from lobgym.sim.columns.past import bar_columns, flow_columns, quote_columns, return_columns
 from lobgym.sim.columns.queue import QUEUE_DTYPE, queue_columns
 from lobgym.sim.columns.task import task_columns
 from lobgym.sim.jit import njit_inner, njit_lean
@@ -53,7 +53,8 @@ _TASK: Final = part("task")
 _CUSTOM: Final = part("custom")
 _RARE: Final = part("queue", "clock", "task", "custom")
 _COUNT: Final = len(COLUMNS)  # registered columns come behind these
-_PAST: Final = part(*(name for name in PARTS if name.startswith(("trades", "back_", "prints_", "flow_"))))
+_RETURNS: Final = part(*(name for name in PARTS if name.startswith("back_")))
+_FLOWS: Final = part("trades", "flow_1", "flow_5")
 
 
 def make_encoder(layout: ObservationLayout, position_lots_max: int, lanes: int) -> Encoder:
@@ -123,17 +124,22 @@ def encode_lane(
     if cursor > 0:
         seen_ns = row_ns(local, cursor - 1)
         put(encoder, _BOOK_AGE, (t_ns - seen_ns) / 1e9)
+    if needs & _LEVELS:
+        fetch_levels(local, cursor)
     mid2 = 0
     spread_bps = 0.0
     depth = 0.0
     if needs & _QUOTE:
         mid2, spread_bps = quote_columns(bars, encoder, seen_ns)
+    if needs & _RETURNS:
+        return_columns(bars, encoder, t_ns, seen_ns, mid2)
     if needs & _LEVELS:
         depth = level_columns(local, encoder, cursor, mid2, spread_bps)
-    if needs & _PAST:
-        past_columns(bars, encoder, t_ns, seen_ns, mid2, depth)
+    if needs & _FLOWS:
+        flow_columns(bars, encoder, t_ns, seen_ns, depth)
     if needs & _BARS:
-        bar_columns(bars, encoder, t_ns)
+        # A feed whose delay varies is taken at its slowest: a bar counts once the lane has seen all of it for certain.
+        bar_columns(bars, encoder, t_ns - lane["feed_delay_ns"] - lane["feed_jitter_ns"])
     own_columns(local, bars, encoder, econ, w, i, mid2)
     if needs & _RARE:
         _rare_columns(local, bars, encoder, econ, w, i, task)

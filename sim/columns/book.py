@@ -21,6 +21,7 @@ from lobgym.sim.view import (
     BookView,
     best_ask_level,
     best_bid_level,
+    fetch_ladder,
     ladder_count,
     ladder_level,
     ladder_qty,
@@ -31,7 +32,7 @@ from lobgym.sim.view import (
     row_word,
 )
 
-__all__ = ["LEVELS_MAX", "LEVEL_DTYPE", "level_columns"]
+__all__ = ["LEVELS_MAX", "LEVEL_DTYPE", "fetch_levels", "level_columns"]
 
 LEVELS_MAX: Final = LADDER_LEVELS + LADDER_EVERY + 1  # that a side can have while its checkpoint is rolled forward
 LEVEL_DTYPE: Final = np.dtype([("level", np.int64), ("lots", np.int64)])
@@ -143,6 +144,12 @@ def _best_levels_slowly(book: BookView, encoder: Encoder, cursor: int, depth: in
     if asks < 0:
         asks = _walk(book, encoder, 1, cursor, depth)
     return bids, asks
+
+
+@njit_leaf
+def fetch_levels(book: BookView, cursor: int) -> None:
+    """Have brought into the cache what `best_levels` will read."""
+    fetch_ladder(book, cursor // LADDER_EVERY, cursor)
 
 
 @njit_leaf

@@ -24,7 +24,7 @@ from lobgym.sim.columns.catalog import number_of, part
 from lobgym.sim.columns.header import Encoder, balance, put
 from lobgym.sim.jit import njit_inner, njit_leaf
 
-__all__ = ["bar_columns", "past_columns", "quote_columns"]
+__all__ = ["bar_columns", "flow_columns", "quote_columns", "return_columns"]
 
 _SECOND: Final = 1_000_000_000
 
@@ -133,7 +133,7 @@ def _trade_columns(
 
 
 @njit_inner
-def _flow_columns(bars: Bars, encoder: Encoder, seen_ns: int, back_1: int, back_5: int, depth: float) -> None:
+def _order_flow_columns(bars: Bars, encoder: Encoder, seen_ns: int, back_1: int, back_5: int, depth: float) -> None:
     now = flow_at(bars, seen_ns)
     if encoder["needs"] & _FLOW_1:
         flow = float(now - flow_at(bars, back_1))
@@ -144,30 +144,34 @@ def _flow_columns(bars: Bars, encoder: Encoder, seen_ns: int, back_1: int, back_
 
 
 @njit_leaf
-def past_columns(bars: Bars, encoder: Encoder, t_ns: int, seen_ns: int, mid2: int, depth: float) -> None:
-    """Columns since earlier times.
+def return_columns(bars: Bars, encoder: Encoder, t_ns: int, seen_ns: int, mid2: int) -> None:
+    """Changes of the mid.
 
     Args:
         t_ns, seen_ns: the lane's clock, and the stamp of the last row that it has seen.
         mid2: twice the mid now, ticks; 0 where there is none.
-        depth: lots on the best five levels a side.
     """
+    needs = encoder["needs"]
+    if needs & _BACK_1:
+        put(encoder, _RETURN_1S, _return_bps(bars, min(t_ns - _SECOND, seen_ns), mid2))
+    if needs & _BACK_5:
+        put(encoder, _RETURN_5S, _return_bps(bars, min(t_ns - 5 * _SECOND, seen_ns), mid2))
+    if needs & _BACK_30:
+        put(encoder, _RETURN_30S, _return_bps(bars, min(t_ns - 30 * _SECOND, seen_ns), mid2))
+    if needs & _FAR_BACK:
+        _far_returns(bars, encoder, t_ns, seen_ns, mid2)
+
+
+@njit_leaf
+def flow_columns(bars: Bars, encoder: Encoder, t_ns: int, seen_ns: int, depth: float) -> None:
+    """What was traded, and the order flow; `depth` are the lots on the best five levels a side."""
     needs = encoder["needs"]
     back_1 = min(t_ns - _SECOND, seen_ns)
     back_5 = min(t_ns - 5 * _SECOND, seen_ns)
-    back_30 = min(t_ns - 30 * _SECOND, seen_ns)
-    if needs & _BACK_1:
-        put(encoder, _RETURN_1S, _return_bps(bars, back_1, mid2))
-    if needs & _BACK_5:
-        put(encoder, _RETURN_5S, _return_bps(bars, back_5, mid2))
-    if needs & _BACK_30:
-        put(encoder, _RETURN_30S, _return_bps(bars, back_30, mid2))
-    if needs & _FAR_BACK:
-        _far_returns(bars, encoder, t_ns, seen_ns, mid2)
     if needs & _TRADES:
-        _trade_columns(bars, encoder, seen_ns, back_1, back_5, back_30, depth)
+        _trade_columns(bars, encoder, seen_ns, back_1, back_5, min(t_ns - 30 * _SECOND, seen_ns), depth)
     if needs & (_FLOW_1 | _FLOW_5):
-        _flow_columns(bars, encoder, seen_ns, back_1, back_5, depth)
+        _order_flow_columns(bars, encoder, seen_ns, back_1, back_5, depth)
 
 
 @njit_inner
