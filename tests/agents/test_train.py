@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from stable_baselines3 import DQN, PPO
 
-from lobgym.agents.config import DqnSettings, PpoSettings, TrainConfig
+from lobgym.agents.config import ENV_IDS, DqnSettings, PpoSettings, TrainConfig
 from lobgym.agents.errors import ModelHashError, RunFolderError
 from lobgym.agents.export import export_policy
 from lobgym.agents.parity import check_parity
@@ -29,7 +29,7 @@ PPO_SMALL = TrainConfig(
 DQN_SMALL = PPO_SMALL.replace(
     algo="dqn", env="target", total_steps=2048, dqn=DqnSettings(learning_starts=512, batch_size=32, buffer_size=4096)
 )
-CONFIGS = {"ppo-grid": PPO_SMALL, "ppo-target": PPO_SMALL.replace(env="target"), "dqn-target": DQN_SMALL}
+CONFIGS = {f"ppo-{env}": PPO_SMALL.replace(env=env) for env in ENV_IDS} | {"dqn-target": DQN_SMALL}
 
 
 @pytest.fixture(scope="module")
