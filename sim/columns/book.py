@@ -15,13 +15,14 @@ from lobgym.sim.book import LADDER_EVERY, LADDER_LEVELS, ROW_LEVEL, row_kind, ro
 from lobgym.sim.columns.catalog import BOOK_LEVELS, number_of, part
 from lobgym.sim.columns.header import ENCODER_DTYPE, FAR, Encoder, balance, put
 from lobgym.sim.jit import njit_inner, njit_leaf
-from lobgym.sim.memory import table
+from lobgym.sim.memory import prefetcher, table
 from lobgym.sim.records import BUY, SELL
 from lobgym.sim.view import (
+    VIEW_DTYPE,
     BookView,
     best_ask_level,
     best_bid_level,
-    fetch_ladder,
+    fetch_row,
     ladder_count,
     ladder_level,
     ladder_qty,
@@ -37,6 +38,7 @@ __all__ = ["LEVELS_MAX", "LEVEL_DTYPE", "fetch_levels", "level_columns"]
 LEVELS_MAX: Final = LADDER_LEVELS + LADDER_EVERY + 1  # that a side can have while its checkpoint is rolled forward
 LEVEL_DTYPE: Final = np.dtype([("level", np.int64), ("lots", np.int64)])
 _DEPTH: Final = 5
+_LINE_ROWS: Final = 5  # rows of a cache line
 _SPARE: Final = 3  # levels taken of a checkpoint beyond those that are wanted
 
 _DEEP: Final = part("deep")
@@ -53,6 +55,9 @@ _LEVEL_FIELDS: Final = 4
 assert [number_of(name) - _LEVEL_1 for name in ("bid_size_1", "ask_gap_1", "ask_size_1", "bid_gap_2")] == [1, 2, 3, 4]
 
 _levels = table(ENCODER_DTYPE, "levels", LEVEL_DTYPE)
+_fetch_level = prefetcher(VIEW_DTYPE, "ladder_level", np.int32)
+_fetch_qty = prefetcher(VIEW_DTYPE, "ladder_qty", np.int64)
+_fetch_count = prefetcher(VIEW_DTYPE, "ladder_count", np.int8)
 
 
 @njit_leaf
@@ -148,8 +153,16 @@ def _best_levels_slowly(book: BookView, encoder: Encoder, cursor: int, depth: in
 
 @njit_leaf
 def fetch_levels(book: BookView, cursor: int) -> None:
-    """Have brought into the cache what `best_levels` will read."""
-    fetch_ladder(book, cursor // LADDER_EVERY, cursor)
+    """Have brought into the cache what `best_levels` will read: a checkpoint, and the rows from there to `cursor`."""
+    mark = cursor // LADDER_EVERY
+    first = mark * 2 * LADDER_LEVELS
+    _fetch_count(book, mark * 2)
+    _fetch_level(book, first)
+    _fetch_level(book, first + LADDER_LEVELS)
+    _fetch_qty(book, first)
+    _fetch_qty(book, first + LADDER_LEVELS)
+    for row in range(mark * LADDER_EVERY, cursor, _LINE_ROWS):
+        fetch_row(book, row)
 
 
 @njit_leaf

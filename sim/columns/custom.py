@@ -6,9 +6,12 @@ names, as far as they are not lobgym's or a library's: another meaning under the
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import math
+import textwrap
+import tokenize
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -55,7 +58,7 @@ def register_column(
 
     Raises:
         LayoutError: a name that is taken or no identifier, a scale that is negative or no number, a function that is
-            not compiled, does not compile for (world, lane), does not return a float, or has no source to be hashed.
+            not compiled, does not compile for (world, lane), or does not return a float.
     """
     if not name.isidentifier() or name != name.lower():
         raise LayoutError(f"a column's name must be an identifier in lower case, got {name!r}")
@@ -64,7 +67,7 @@ def register_column(
     if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale >= 0):
         raise LayoutError(f"the scale of {name!r} must be a number of at least 0, got {scale!r}")
     _check_function(name, function)
-    column = Column(name, unit, float(scale), True, version, about, ("custom",), lookback_s, _digest(name, function))
+    column = Column(name, unit, float(scale), True, version, about, ("custom",), lookback_s, _digest(function))
     if name in REGISTERED and REGISTERED[name] != column and not replace:
         raise LayoutError(f"another column {name!r} is registered: choose another name, or say replace=True")
     REGISTERED[name] = column
@@ -93,26 +96,20 @@ def _check_function(name: str, function: Any) -> None:
         raise LayoutError(f"the function of column {name!r} must return a float, it returns {returned}: use float(...)")
 
 
-def _digest(name: str, function: Any) -> str:
+def _digest(function: Any) -> str:
     sha = hashlib.sha256()
-    for text in _sources(name, function, set()):
+    for text in _sources(function, set()):
         sha.update(text.encode() + b"\0")
     return sha.hexdigest()
 
 
-def _sources(name: str, function: Any, seen: set[int]) -> Iterator[str]:
+def _sources(function: Any, seen: set[int]) -> Iterator[str]:
     """The source of a function, then what it refers to outside of itself."""
     plain = getattr(function, "py_func", function)
     if id(plain) in seen:
         return
     seen.add(id(plain))
-    try:
-        yield inspect.getsource(plain)
-    except (OSError, TypeError) as error:
-        raise LayoutError(
-            f"the source of {plain.__name__}, which column {name!r} needs, cannot be read: define it in a file or a "
-            "notebook's cell"
-        ) from error
+    yield _text(plain)
     outside = inspect.getclosurevars(plain)
     for key, value in sorted({**outside.globals, **outside.nonlocals}.items()):
         inner = getattr(value, "py_func", value)
@@ -121,4 +118,16 @@ def _sources(name: str, function: Any, seen: set[int]) -> Iterator[str]:
         elif isinstance(value, np.ndarray):
             yield f"{key} = {value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
         elif inspect.isfunction(inner) and inner.__module__.split(".")[0] not in ("lobgym", "numba", "numpy", "math"):
-            yield from _sources(name, value, seen)
+            yield from _sources(value, seen)
+
+
+def _text(function: Any) -> str:
+    """Its source; where that is not in a file, as in code that was given to `exec`, what Python compiled it to."""
+    try:
+        source = inspect.getsource(function)
+        if any(getattr(node, "name", "") == function.__name__ for node in ast.parse(textwrap.dedent(source)).body):
+            return source
+    except (OSError, TypeError, SyntaxError, tokenize.TokenError):
+        pass
+    code = function.__code__
+    return f"{code.co_code.hex()} {code.co_consts!r} {code.co_names!r}"

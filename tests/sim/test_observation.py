@@ -13,6 +13,7 @@ import pytest
 
 from lobgym.sim import records as rec
 from lobgym.sim.causality import changed_after
+from lobgym.sim.compile_depth import compile_depth_market
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import LayoutError
@@ -245,6 +246,34 @@ def test_a_queue_is_estimated_alike_whatever_was_encoded_before(market: Market):
         seldom.step(codes, observe=False)
         if step % 9 == 8:
             np.testing.assert_array_equal(seldom.observe(), rows)
+
+
+def test_levels_that_the_best_has_passed_are_no_levels(tape: Tape):
+    """In a book made of depth alone such levels still display something: a ladder begins at the best."""
+    market = compile_depth_market(tape)
+    layout = ObservationLayout(("two_sided", "imbalance_5", "width_5", "book_10"))
+    params = SimParams(profile="hftbacktest")
+    desk = Desk(DeskSpec.for_market(market, "grid", layout=layout, params=params), market, LANES)
+    rng = np.random.default_rng(5)
+    for _ in range(10):
+        desk.reset(market.start_ns + rng.integers(0, market.end_ns - market.start_ns, LANES))
+        for lane, values in enumerate(desk.observe()):
+            row = dict(zip(layout.names, values.tolist(), strict=True))
+            sides = {"bid": desk.session.ladder(lane, rec.BUY, 10), "ask": desk.session.ladder(lane, rec.SELL, 10)}
+            mid = (sides["bid"][0, 0] + sides["ask"][0, 0]) / 2
+            lots = {name: side[:5, 1].sum() for name, side in sides.items()}
+            mean = sum(lots.values()) / sum(len(side[:5]) for side in sides.values())
+            expected = {
+                "two_sided": 1.0,
+                "imbalance_5": (lots["bid"] - lots["ask"]) / sum(lots.values()),
+                "width_5": (sides["ask"][:5][-1, 0] - sides["bid"][:5][-1, 0]) / mid * 1e4,
+            }
+            for name, side in sides.items():
+                for k, (tick, qty) in enumerate(side.tolist(), start=1):
+                    expected[f"{name}_gap_{k}"] = abs(tick - mid) / mid * 1e4
+                    expected[f"{name}_size_{k}"] = qty / (qty + mean)
+            for name, value in squeezed(expected).items():
+                assert row[name] == pytest.approx(value, abs=1e-6), (name, lane)
 
 
 def test_funding_is_known_from_when_it_arrives(market: Market):
