@@ -107,7 +107,8 @@ class ArenaAgentEnv(gymnasium.Env[NDArray[np.float32], Any]):
             raise ResetNeededError("step() without a running episode: call reset() first")
         core.take(i, action)
         for policy, agents in self._groups:
-            for k, one in zip(agents, policy.act(run.observations[agents]), strict=True):
+            seen = run.observations[agents[0] : agents[0] + 1] if len(agents) == 1 else run.observations[agents]
+            for k, one in zip(agents, policy.act(seen.copy()), strict=True):
                 core.take(k, one)
         core.go()
         if self._renderer is not None:

@@ -164,10 +164,9 @@ class ArenaCore:
         """One interval with the actions that were noted for every live agent. Raises as `step`."""
         members, run, exchange = self.members, self.run, self.exchange
         with np.errstate(over="ignore"):
-            wrong = kernel.decode(members, run)
+            wrong = kernel.send(self._handle, members, run)
             if wrong >= 0:
                 raise self._wrong(wrong, run.actions[wrong, : max(1, self._sizes[wrong])].tolist())
-            kernel.send(self._handle, members, run)
             exchange.advance(exchange.now_ns + self.config.interval_ns)
             self.steps += 1
             lost = kernel.settle(self._handle, members, run, 0)

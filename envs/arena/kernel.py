@@ -22,7 +22,7 @@ from lobgym.sim.records import BUY, FREE, LIVE, MARKET, OK, SELL, SENT
 from lobgym.sim.risk import LimitValues
 from lobgym.sim.world import World, econ_of, lane_at, order_at
 
-__all__ = ["BANKRUPT", "FILLED", "LIQUIDATED", "RUNNING", "Handle", "decode", "handle_of", "look_all", "send", "settle"]
+__all__ = ["BANKRUPT", "FILLED", "LIQUIDATED", "RUNNING", "Handle", "handle_of", "look_all", "send", "settle"]
 
 RUNNING: Final = 0
 BANKRUPT: Final = 1
@@ -84,8 +84,15 @@ def _quoter(members: Members, i: int) -> QuoterValues:
 
 
 @njit_lean
-def send(h: Handle, members: Members, run: Run) -> None:
-    """Plan every live agent's codes on what its feed shows, and send what the risk check permits."""
+def send(h: Handle, members: Members, run: Run) -> int:
+    """Decode every live agent's action, plan it on what its feed shows, and send what the risk check permits.
+
+    Returns:
+        -1, or the first agent whose action lies outside its space; then nothing was sent.
+    """
+    wrong = decode(members, run)
+    if wrong >= 0:
+        return wrong
     x = _board_of(h)
     w = world_of(x)
     econ = econ_of(w)
@@ -106,6 +113,7 @@ def send(h: Handle, members: Members, run: Run) -> None:
                 call_cancel(w, i, intent["slot"])
             elif call_submit(w, i, intent["side"], intent["tick"], intent["qty"], intent["tif"], 0) == 0:
                 run.deltas[i, _REFUSED] += 1
+    return -1
 
 
 @njit_lean

@@ -32,11 +32,13 @@ class FixedCodes:
     """The same codes (`lobgym.sim.actions`) at every step."""
 
     def __init__(self, action: ActionSpec, codes: Sequence[int]) -> None:
-        self._action = action.encode(np.array([codes], np.int32))
+        self._actions = action.encode(np.array([codes], np.int32))
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
-        """See `ArenaPolicy.act`."""
-        return np.repeat(self._action, len(observations), axis=0)
+        """See `ArenaPolicy.act`; the array is the policy's own."""
+        if len(self._actions) != len(observations):
+            self._actions = np.repeat(self._actions[:1], len(observations), axis=0)
+        return self._actions
 
 
 class WanderingTaker:
