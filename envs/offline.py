@@ -203,8 +203,9 @@ def _about(
     name = str(getattr(policy, "name", type(policy).__name__))
     env_id = "" if env.spec is None else env.spec.id
     facts: dict[str, Any] = {"lobgym_version": lobgym.__version__, "lobgym_seed": seed}
-    core = getattr(env.unwrapped, "core", None)
-    if core is not None:
+    core: Any = getattr(env.unwrapped, "core", None)
+    core = getattr(core, "core", core)  # a router's stands below it
+    if hasattr(core, "market"):  # an arena has no tape
         facts |= {"lobgym_tape_digest": core.market.tape.digest, "lobgym_desk_digest": core.spec.digest}
     given = {"author": author, "author_email": email, "code_permalink": source}
     return {

@@ -90,13 +90,13 @@ def _policy(env_id: str, name: str, arguments: dict[str, Any]) -> Actor:
 def _core(env_id: str, arguments: dict[str, Any]) -> Any:
     import gymnasium
 
+    from lobgym.envs import LobEnv
     from lobgym.experiments.errors import EvaluationError
 
     env = gymnasium.make(env_id, **arguments)
-    core = getattr(env.unwrapped, "core", None)
-    if core is None:
+    if not isinstance(env.unwrapped, LobEnv):
         raise EvaluationError(f"{env_id} has no desk of its own: export with lobgym.envs.offline.export_minari")
-    return core
+    return env.unwrapped.core
 
 
 def add_to(app: typer.Typer) -> None:

@@ -53,4 +53,6 @@ def test_a_trained_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_it_refuses(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="lobgym/Grid-v0"):
         call("a-v0", "--env", "lobgym/Gird-v0", "--out", str(tmp_path))
+    with pytest.raises(EvaluationError, match="no desk of its own"):
+        call("a-v0", "--env", "lobgym/Router-v0", "--horizon", "1", "--out", str(tmp_path))
     assert len(CliRunner().invoke(app, ["offline", "--help"]).output.splitlines()) > 5
