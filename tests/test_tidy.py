@@ -48,6 +48,7 @@ REPEATING_ROOMS = ("sim", "runtime")
 EXEMPT = {
     ("sim/jit.py", "numba.njit"),
     ("experiments/bench/step.py", "numba.njit"),
+    ("docs/examples/custom_observation.py", "numba.njit"),
     ("envs/testing/repeatability.py", "pickle"),
     ("tests/envs/test_contract.py", "pickle"),
     ("tests/envs/test_router.py", "pickle"),
