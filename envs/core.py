@@ -63,7 +63,7 @@ _SUM_KEYS: Final = tuple(f"{name}_units" if name in ("pnl", "fees", "funding", "
 
 
 class Transition:
-    """One step of N lanes, in arrays of its own. Lanes that were masked out have reward 0 and no flag set.
+    """One step of N lanes. Lanes that were masked out have reward 0 and no flag set.
 
     Attributes:
         observations: float32[N, D], of all lanes.
@@ -82,6 +82,13 @@ class Transition:
         self.floats: NDArray[np.float64] = np.empty((2, lanes), np.float64)
         self.flags: NDArray[np.bool_] = np.empty((2, lanes), np.bool_)
         self.ended = 0
+
+    def copy(self) -> Transition:
+        """The same step, in arrays of its own."""
+        made = Transition.__new__(Transition)
+        made.observations, made.block = self.observations.copy(), self.block.copy()
+        made.floats, made.flags, made.ended = self.floats.copy(), self.flags.copy(), self.ended
+        return made
 
     @property
     def rewards(self) -> NDArray[np.float64]:
@@ -171,6 +178,8 @@ class EnvCore:
         self._bins = self.spec.action.bins_array
         self._box = self.spec.action.continuous
         self._columns = self.spec.layout.size
+        # A step writes where it wrote before: lane by lane into fresh memory, each line of it would be waited for.
+        self._scratch = Transition(lanes, self._columns)
         self._episodes = self._new_episodes(lanes)
         self._packed = EPISODES.pack(self._episodes)
         header = np.zeros(1, EPISODES_DTYPE)
@@ -260,8 +269,6 @@ class EnvCore:
             ends = starts + (self.horizon or _FOREVER) * self.spec.interval_ns if self.horizon else self.desk.end_ns
             self.desk.assign(sides, lots, ends, mask)
         begin_lanes(self._handle, mask)
-        if self.desk.session.log == "off" and 8 * int(mask.sum()) >= self.lanes:
-            self.desk.order[:] = np.argsort(self.desk.t_ns, kind="stable")
         if self.watcher is not None:
             self.watcher.began(mask)
         return starts
@@ -279,9 +286,8 @@ class EnvCore:
         Raises:
             ResetNeededError: one of them has no running episode. ActionError: an action outside its space.
         """
-        made = Transition(self.lanes, self._columns)
-        self.step_into(made, actions, mask)
-        return made
+        self.step_into(self._scratch, actions, mask)
+        return self._scratch.copy()
 
     def step_into(self, out: Transition, actions: ArrayLike, mask: NDArray[np.bool_] | None = None) -> None:
         """`step`, into arrays that are there already."""
@@ -295,11 +301,10 @@ class EnvCore:
     def step_codes(self, codes: NDArray[np.integer[Any]], mask: NDArray[np.bool_] | None = None) -> Transition:
         """`step` with codes [N, A], which are not checked."""
         np.copyto(self._episodes.codes, codes, casting="same_kind")
-        made = Transition(self.lanes, self._columns)
         if mask is not None:
             np.copyto(self._episodes.live, mask)
-        self._advance(made, mask is not None)
-        return made
+        self._advance(self._scratch, mask is not None)
+        return self._scratch.copy()
 
     def _advance(self, out: Transition, masked: bool) -> None:
         verdict = step_episodes(
@@ -382,7 +387,6 @@ class EnvCore:
             "episode": self.episode.copy(),
             "episodes": {name: getattr(e, name).copy() for name in self._LASTING},
             "tasks": self.desk.tasks.copy(),
-            "order": self.desk.order.copy(),
             "session": self.desk.session.snapshot(),
         }
 
@@ -393,5 +397,4 @@ class EnvCore:
         for name, array in state["episodes"].items():
             getattr(self._episodes, name)[...] = array
         self.desk.tasks[:] = state["tasks"]
-        self.desk.order[:] = state["order"]
         self.desk.session.restore(state["session"])

@@ -279,8 +279,7 @@ def step_episodes(
     econ = econ_of(w)
     failed = 0
     count = 0
-    for k in range(lanes):
-        i = tables.order[k]
+    for i in range(lanes):
         failed += step_lane(tables, w, econ, i, e.codes, e.live[i], block, observations)
         floats[0, i] = 0.0
         floats[1, i] = block[i, _MID2] * e.half_tick

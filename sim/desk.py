@@ -97,7 +97,6 @@ class Desk:
     Attributes:
         session: the lanes' state; reading it is free, sending orders through it bypasses the risk check.
         tasks: TASK_DTYPE[N], the lanes' parent orders (`lobgym.sim.task`); written by `assign`.
-        order: int64[N], a permutation: in which order lanes are stepped. It changes the rows' order in the event log.
         handle: what kernels take (`lobgym.sim.desk_kernel`); it must not outlive the desk.
     """
 
@@ -118,7 +117,6 @@ class Desk:
         self._end_ns = market.end_ns if end_ns is None else min(end_ns, market.end_ns)
         self._intents = np.zeros((lanes, spec.intents_max), INTENT_DTYPE)
         self._counts = np.zeros(lanes, np.int64)
-        self.order = np.arange(lanes)
         self._tables = Tables(
             self.session.world,
             bars_of(market, spec.layout.wants_flow),
@@ -128,7 +126,6 @@ class Desk:
             self.tasks,
             self._intents,
             self._counts,
-            self.order,
             spec.interval_ns,
             self._end_ns,
             PACES.index(spec.pace),

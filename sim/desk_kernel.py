@@ -3,9 +3,6 @@
 A lane's step is plan, commit, advance, observe, and what it did as integers in one row of a *block*: int64[N, columns],
 a column each for the names of BLOCK, in their order. A row and not a column: what is known of a lane lies together, and
 is written while that lane's memory is in the cache.
-
-Lanes are stepped in the order of `Tables.order`, which decides nothing but how fast that is: lanes that stand close to
-each other on the tape read the same memory, so whoever starts many episodes has them stepped in order of time.
 """
 
 from __future__ import annotations
@@ -59,7 +56,6 @@ class Tables(NamedTuple):
     tasks: NDArray[np.void]  # TASK_DTYPE[N]
     intents: NDArray[np.void]  # INTENT_DTYPE[N, K]: the last plan
     counts: NDArray[np.int64]  # [N] how many of them are meant
-    order: NDArray[np.int64]  # [N] in which the lanes are stepped
     interval_ns: int
     end_ns: int
     pace: int  # PACE_*
@@ -321,7 +317,6 @@ def step_lanes(
     w = tables.world
     econ = econ_of(w)
     failed = 0
-    for k in range(w["lanes"]):
-        i = tables.order[k]
+    for i in range(w["lanes"]):
         failed += step_lane(tables, w, econ, i, codes, mask[i], block, observations)
     return failed

@@ -192,6 +192,6 @@ def test_ansi_rendering_is_a_line():
 
 def test_the_public_names_are_these():
     assert sorted(envs.__all__) == [
-        "ENV_KINDS", "EnvError", "HorizonError", "LobEnv", "LobVectorEnv", "ResetNeededError", "RewardError",
+        "ENV_IDS", "ENV_KINDS", "EnvError", "HorizonError", "LobEnv", "LobVectorEnv", "ResetNeededError", "RewardError",
         "RewardFacts", "RewardTerms", "SplitError",
     ]  # fmt: skip
