@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from lobgym.sim.actions import ActionSpec
+    from lobgym.sim.causality import check_causal
     from lobgym.sim.desk import Desk
     from lobgym.sim.desk_spec import DeskSpec
     from lobgym.sim.instrument import Instrument, find_instrument, load_instrument
     from lobgym.sim.market import Market
     from lobgym.sim.multi import MultiSession
-    from lobgym.sim.observation import ObservationLayout
+    from lobgym.sim.observation import ObservationLayout, register_column
     from lobgym.sim.params import SimParams
     from lobgym.sim.risk import RiskLimits
     from lobgym.sim.session import Session
@@ -35,10 +36,12 @@ __all__ = [
     "Session",
     "SimParams",
     "Tape",
+    "check_causal",
     "find_instrument",
     "inspect",
     "load_instrument",
     "open_tape",
+    "register_column",
 ]
 
 _HOMES: Final = {
@@ -53,10 +56,12 @@ _HOMES: Final = {
     "Session": "session",
     "SimParams": "params",
     "Tape": "tape",
+    "check_causal": "causality",
     "find_instrument": "instrument",
     "inspect": "tape",
     "load_instrument": "instrument",
     "open_tape": "tape",
+    "register_column": "observation",
 }
 
 

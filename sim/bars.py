@@ -1,73 +1,151 @@
-"""`Bars`: the mid in fixed intervals, compiled once along the tape.
+"""`Bars`: all that observations look up of the past, compiled once along the tape.
 
-What an observation remembers of the past comes from here or from a lookup at an earlier cursor, never from state
-that a lane accumulates; so a lane that starts in the middle of the tape sees what one that came all the way sees.
-True ranges are integers and kept as running sums: the mean over any window is two lookups and exact.
+Bars of a second, and the lists of `lobgym.sim.trail`. What an observation remembers comes from here or from a lookup at
+an earlier time, never from state that a lane accumulates; so a lane that starts in the middle of the tape sees what one
+that came all the way sees. Sums are integers and run along the tape: those over any window are two lookups, and exact.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import math
+import weakref
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim.book import Book
-from lobgym.sim.jit import njit_lean
-from lobgym.sim.mids import last_quoted_mid2, mid2_of, next_stamp, quoted_mid2
+from lobgym.sim.jit import njit_inline, njit_leaf, njit_lean
+from lobgym.sim.kept import keep
+from lobgym.sim.memory import address_of, member, table
+from lobgym.sim.mids import mid2_of, next_stamp
+from lobgym.sim.records import EVENT_DTYPE, FUNDING
+from lobgym.sim.trail import (
+    FLOW_DTYPE,
+    MARK_DTYPE,
+    NEVER_NS,
+    QUOTE_DTYPE,
+    TRADE_DTYPE,
+    TRAIL_FIELDS,
+    compile_trail,
+    mark_before,
+)
 from lobgym.sim.view import BookView, make_view, row_ns, seek_forward
 
-__all__ = ["BAR_NS", "NATR_BARS", "Bars", "compile_bars", "last_mid2", "marked_cursor_at", "natr_bps"]
+if TYPE_CHECKING:
+    from lobgym.sim.market import Market
+
+__all__ = [
+    "BARS_DTYPE",
+    "BAR_NS",
+    "SQUARE_UNIT",
+    "Bars",
+    "atr_ticks",
+    "bars_done",
+    "bars_of",
+    "compile_bars",
+    "flow_at",
+    "funding_at",
+    "funding_before",
+    "last_mid2",
+    "marked_cursor_at",
+    "natr_bps",
+    "quote_at",
+    "quote_before",
+    "trade_at",
+    "trade_before",
+    "volatility_bps",
+]
 
 BAR_NS: Final = 1_000_000_000
-NATR_BARS: Final = 14
-_ROWS_PER_MARK: Final = 16
+SQUARE_UNIT: Final = 10_000_000  # changes from bar to bar are counted in 1e-7 of the price
+_NS_PER_MS: Final = 1_000_000
+_CHANGE_MAX: Final = 1_000_000  # a tenth of the price, so that the squares of a year fit 64 bits
+
+# Entry s is about the bars before bar s; bar s covers local stamps in [origin + s * BAR_NS, origin + (s + 1) * BAR_NS).
+# Mids are doubled ticks.
+SECOND_DTYPE: Final = np.dtype([
+    ("close2", np.int64),  # last two-sided mid by then; 0 before the first
+    ("ranges", np.int64),  # sum of the bars' true ranges
+    ("quoted", np.int64),  # how many of them had a mid by their end
+    ("squares", np.int64),  # sum of the squared changes of the close, in 1 / SQUARE_UNIT of the close before
+])  # fmt: skip
+
+# What a FUNDING row said, in the order of arrival. Entry 0 is stamped before all times.
+FUNDING_DTYPE: Final = np.dtype([("ns", np.int64), ("rate", np.int64), ("next_ns", np.int64)])
+
+BARS_DTYPE: Final = np.dtype([
+    (name, np.int64)
+    for name in (*TRAIL_FIELDS, "seconds", "second_count", "origin_ns", "fundings", "funding_count")
+])  # fmt: skip
+
+Bars: TypeAlias = Any  # a record of BARS_DTYPE
+
+second_at = table(BARS_DTYPE, "seconds", SECOND_DTYPE)  # (bars, index), as are the following ones
+quote_at = table(BARS_DTYPE, "quotes", QUOTE_DTYPE)
+trade_at = table(BARS_DTYPE, "trades", TRADE_DTYPE)
+funding_at = table(BARS_DTYPE, "fundings", FUNDING_DTYPE)
+_funding_ns = member(BARS_DTYPE, "fundings", FUNDING_DTYPE, "ns")
+_quote_ns = member(BARS_DTYPE, "quotes", QUOTE_DTYPE, "ns")
+_trade_ns = member(BARS_DTYPE, "trades", TRADE_DTYPE, "ns")
+_flow_ns = member(BARS_DTYPE, "flows", FLOW_DTYPE, "ns")
+_flow = member(BARS_DTYPE, "flows", FLOW_DTYPE, "flow")
+_quote_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "quote")
+_trade_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "trade")
+_flow_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "flow")
+_row_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "row")
+
+_COMPILED: weakref.WeakKeyDictionary[Market, tuple[bool, Bars]] = weakref.WeakKeyDictionary()
 
 
-class Bars(NamedTuple):
-    """S bars; bar s covers local stamps in [origin + s * width, origin + (s + 1) * width). Mids are doubled ticks.
-
-    Beside them, marks in time: a search for an earlier time starts from the mark before it, which saves most of the
-    memory accesses of a binary search over the whole tape.
-    """
-
-    origin_ns: int
-    width_ns: int
-    close2: NDArray[np.int64]  # [S] last two-sided mid by the end of the bar; 0 before the first
-    range_sum: NDArray[np.int64]  # [S + 1] sum of the true ranges of the bars before s
-    quoted_sum: NDArray[np.int64]  # [S + 1] how many of them had a mid
-    mark_ns: int  # distance of the marks
-    mark_cursor: NDArray[np.int64]  # [M] rows stamped before origin + m * mark_ns
-
-
-def compile_bars(local: Book, width_ns: int = BAR_NS) -> Bars:
-    """Bars of a local book. O(bars + changes of its bests)."""
-    rows = local.ns.shape[0]
-    if rows == 0:
-        none = np.zeros(1, np.int64)
-        return Bars(0, width_ns, none[:0], none, none, width_ns, none)
-    origin = int(local.ns[0]) // width_ns * width_ns
-    span = int(local.ns[-1]) - origin + 1
-    size = -(-span // width_ns)
-    mark_ns = max(1, span * _ROWS_PER_MARK // rows)
-    marks = np.searchsorted(local.ns, origin + np.arange(-(-span // mark_ns)) * mark_ns, side="left")
-    close2 = np.zeros(size, np.int64)
-    range_sum = np.zeros(size + 1, np.int64)
-    quoted_sum = np.zeros(size + 1, np.int64)
-    bars = Bars(origin, width_ns, close2, range_sum, quoted_sum, mark_ns, marks.astype(np.int64))
-    _fill(make_view(local)[0], bars)
-    for array in (close2, range_sum, quoted_sum, bars.mark_cursor):
-        array.setflags(write=False)
+def bars_of(market: Market, with_flow: bool) -> Bars:
+    """The bars of a market's local book, compiled when first asked for."""
+    has_flow, bars = _COMPILED.get(market, (False, None))
+    if bars is None or (with_flow and not has_flow):
+        bars = compile_bars(market.local, with_flow, market.tape.events)
+        _COMPILED[market] = (with_flow, bars)
     return bars
 
 
+def compile_bars(local: Book, with_flow: bool = False, events: NDArray[np.void] | None = None) -> Bars:
+    """Bars and trail of a local book, a record that keeps its tables. O(bars + changes of the bests + prints).
+
+    Only `with_flow` can the order flow be looked up; it costs a pass over all rows. Funding comes from the tape's
+    events, EVENT_DTYPE[n].
+    """
+    values, kept = compile_trail(local, with_flow)
+    origin = int(local.ns[0]) // BAR_NS * BAR_NS if len(local.ns) else 0
+    size = (int(local.ns[-1]) - origin) // BAR_NS + 1 if len(local.ns) else 0
+    seconds = np.zeros(size + 1, SECOND_DTYPE)
+    _fill(make_view(local)[0], origin, seconds)
+    header = np.zeros(1, BARS_DTYPE)
+    for name, value in values.items():
+        header[name] = value
+    header["seconds"], header["second_count"], header["origin_ns"] = address_of(seconds), size, origin
+    fundings = _fundings(events)
+    header["fundings"], header["funding_count"] = address_of(fundings), len(fundings)
+    for array in (seconds, fundings, *kept):
+        array.setflags(write=False)
+    return keep(header, seconds, fundings, *kept)[0]
+
+
+def _fundings(events: NDArray[np.void] | None) -> NDArray[np.void]:
+    rows = np.zeros(0, EVENT_DTYPE) if events is None else events[events["kind"] == FUNDING]
+    rows = rows[np.argsort(rows["local_ns"], kind="stable")]
+    made = np.zeros(len(rows) + 1, FUNDING_DTYPE)
+    made["ns"][0] = NEVER_NS
+    made["ns"][1:], made["rate"][1:], made["next_ns"][1:] = rows["local_ns"], rows["qty_lots"], rows["seq"] * _NS_PER_MS
+    return made
+
+
 @njit_lean
-def _fill(local: BookView, bars: Bars) -> None:
+def _fill(local: BookView, origin_ns: int, seconds: NDArray[np.void]) -> None:
     """Walk the stamps at which a best changes: between them the mid stands still."""
     close = 0
     ns, i, j = next_stamp(local, 0, 0)
-    for s in range(bars.close2.shape[0]):
-        end_ns = bars.origin_ns + (s + 1) * bars.width_ns
+    for s in range(seconds.shape[0] - 1):
+        end_ns = origin_ns + (s + 1) * BAR_NS
+        before = close
         high = close
         low = close
         while 0 <= ns < end_ns:
@@ -77,43 +155,112 @@ def _fill(local: BookView, bars: Bars) -> None:
                 high = close if high == 0 else max(high, close)
                 low = close if low == 0 else min(low, close)
             ns, i, j = next_stamp(local, i, j)
-        bars.close2[s] = close
-        bars.range_sum[s + 1] = bars.range_sum[s] + high - low
-        bars.quoted_sum[s + 1] = bars.quoted_sum[s] + (1 if close > 0 else 0)
+        change = min(abs(close - before) * SQUARE_UNIT // before, _CHANGE_MAX) if before > 0 else 0
+        seconds[s + 1]["close2"] = close
+        seconds[s + 1]["ranges"] = seconds[s]["ranges"] + high - low
+        seconds[s + 1]["quoted"] = seconds[s]["quoted"] + (1 if close > 0 else 0)
+        seconds[s + 1]["squares"] = seconds[s]["squares"] + change * change
+
+
+# -- by time -----------------------------------------------------------------------------------------------------------
+
+
+@njit_leaf
+def quote_before(bars: Bars, t_ns: int) -> int:
+    """The last entry of the best quotes that is stamped at or before `t_ns`."""
+    at = _quote_mark(bars, mark_before(bars, t_ns))
+    while _quote_ns(bars, at + 1) <= t_ns:
+        at += 1
+    return int(at)
+
+
+@njit_leaf
+def trade_before(bars: Bars, t_ns: int) -> int:
+    """The last entry of the sums of prints that is stamped at or before `t_ns`."""
+    at = _trade_mark(bars, mark_before(bars, t_ns))
+    while _trade_ns(bars, at + 1) <= t_ns:
+        at += 1
+    return int(at)
+
+
+@njit_leaf
+def flow_at(bars: Bars, t_ns: int) -> int:
+    """Sum of the order flow stamped at or before `t_ns`, in lots."""
+    at = _flow_mark(bars, mark_before(bars, t_ns))
+    while _flow_ns(bars, at + 1) <= t_ns:
+        at += 1
+    return int(_flow(bars, at))
+
+
+@njit_leaf
+def funding_before(bars: Bars, t_ns: int) -> int:
+    """The last announcement of funding that arrived at or before `t_ns`."""
+    low = 1
+    high = bars["funding_count"]
+    while low < high:
+        middle = (low + high) >> 1
+        if _funding_ns(bars, middle) <= t_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return int(low - 1)
 
 
 @njit_lean
 def marked_cursor_at(local: BookView, bars: Bars, t_ns: int) -> int:
     """`cursor_at(local, t_ns)` of the local book that the bars were compiled from."""
-    if t_ns < bars.origin_ns:
+    if t_ns < bars["mark_origin"]:
         return 0
-    mark = min((t_ns - bars.origin_ns) // bars.mark_ns, bars.mark_cursor.shape[0] - 1)
-    return seek_forward(local, bars.mark_cursor[mark], t_ns)
-
-
-@njit_lean
-def natr_bps(bars: Bars, t_ns: int) -> float:
-    """Mean true range of the last NATR_BARS bars completed by `t_ns`, in bps of the last close; 0 before any.
-
-    The window starts with the previous close included, which is what makes a range a true one.
-    """
-    done = min((t_ns - bars.origin_ns) // bars.width_ns, bars.close2.shape[0])
-    if done <= 0 or bars.close2[done - 1] == 0:
-        return 0.0
-    first = max(0, done - NATR_BARS)
-    count = bars.quoted_sum[done] - bars.quoted_sum[first]
-    bps: float = (bars.range_sum[done] - bars.range_sum[first]) * 1e4 / (float(count) * bars.close2[done - 1])
-    return bps
+    return seek_forward(local, _row_mark(bars, mark_before(bars, t_ns)), t_ns)
 
 
 @njit_lean
 def last_mid2(local: BookView, bars: Bars, cursor: int) -> int:
-    """Twice the last two-sided mid by a cursor, in ticks; 0 where there was none. Looks back at most one bar."""
-    mid2 = quoted_mid2(local, cursor)
-    if mid2 > 0 or cursor == 0:
-        return mid2
-    bar = (row_ns(local, cursor - 1) - bars.origin_ns) // bars.width_ns
-    mid2 = last_quoted_mid2(local, cursor, bars.origin_ns + bar * bars.width_ns)
-    if mid2 > 0:
-        return mid2
-    return int(bars.close2[bar - 1]) if bar > 0 else 0
+    """Twice the last two-sided mid by an observable cursor, in ticks; 0 where there was none."""
+    if cursor == 0:
+        return 0
+    return int(quote_at(bars, quote_before(bars, row_ns(local, cursor - 1)))["mark2"])
+
+
+# -- bars --------------------------------------------------------------------------------------------------------------
+
+
+@njit_inline
+def bars_done(bars: Bars, t_ns: int) -> int:
+    """How many bars are complete at `t_ns`."""
+    return int(min(max((t_ns - bars["origin_ns"]) // BAR_NS, 0), bars["second_count"]))
+
+
+@njit_inline
+def natr_bps(bars: Bars, done: int, count: int) -> float:
+    """Mean true range of the last `count` of `done` bars, in bps of the last close; 0 before any mid.
+
+    The window starts with the previous close included, which is what makes a range a true one.
+    """
+    last = second_at(bars, done)
+    if last["close2"] == 0:
+        return 0.0
+    first = second_at(bars, max(0, done - count))
+    quoted = last["quoted"] - first["quoted"]
+    bps: float = (last["ranges"] - first["ranges"]) * 1e4 / (float(quoted) * last["close2"])
+    return bps
+
+
+@njit_inline
+def atr_ticks(bars: Bars, done: int, count: int) -> float:
+    """Mean true range of the last `count` of `done` bars, in ticks; 0 before any mid."""
+    last = second_at(bars, done)
+    first = second_at(bars, max(0, done - count))
+    quoted = last["quoted"] - first["quoted"]
+    return (last["ranges"] - first["ranges"]) * 0.5 / quoted if quoted > 0 else 0.0
+
+
+@njit_inline
+def volatility_bps(bars: Bars, done: int, count: int) -> float:
+    """Root of the mean squared change of the close over the last `count` of `done` bars, in bps; 0 before any mid."""
+    last = second_at(bars, done)
+    first = second_at(bars, max(0, done - count))
+    quoted = last["quoted"] - first["quoted"]
+    if quoted == 0:
+        return 0.0
+    return math.sqrt((last["squares"] - first["squares"]) / quoted) * (1e4 / SQUARE_UNIT)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lobgym.sim.actions import EXECUTION
-from lobgym.sim.bars import compile_bars
+from lobgym.sim.bars import bars_of
 from lobgym.sim.desk_kernel import (
     BLOCK,
     BLOCK_COLUMNS,
@@ -121,10 +121,10 @@ class Desk:
         self.order = np.arange(lanes)
         self._tables = Tables(
             self.session.world,
-            compile_bars(market.local),
+            bars_of(market, spec.layout.wants_flow),
             spec.risk.values,
             spec.quoter_values,
-            make_encoder(spec.layout, spec.position_lots_max),
+            make_encoder(spec.layout, spec.position_lots_max, lanes),
             self.tasks,
             self._intents,
             self._counts,

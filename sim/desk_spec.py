@@ -33,7 +33,7 @@ from lobgym.sim.actions import (
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
 from lobgym.sim.money import MONEY_MAX, mark_value
-from lobgym.sim.observation import GRID_COLUMNS, TARGET_COLUMNS, ObservationLayout
+from lobgym.sim.observation import DEFAULT_COLUMNS, GRID_COLUMNS, ObservationLayout
 from lobgym.sim.pace import PACES
 from lobgym.sim.params import SimParams, default_params
 from lobgym.sim.quoter import SUBMITS_MAX, QuoterValues
@@ -280,7 +280,7 @@ class DeskSpec:
             "behind_ticks": tuple(unit * multiple for multiple in _BEHIND_MULTIPLES),
             "pace": PACES[0],
             "pace_min_ns": _PACE_MIN_NS,
-            "layout": ObservationLayout(TARGET_COLUMNS if kind == TARGET else GRID_COLUMNS),
+            "layout": ObservationLayout(DEFAULT_COLUMNS.get(kind, GRID_COLUMNS)),
             "params": params,
             "risk": RiskLimits(
                 position_lots_max=position,

@@ -321,7 +321,11 @@ def learn(w: World, i: int, t_ns: int) -> None:
         kind = got["kind"]
         slot = got["slot"]
         if kind == FILL:
+            before = lane["view_position"]
             lane["view_position"] += got["side"] * got["qty"]
+            if (before > 0) != (lane["view_position"] > 0) or (before < 0) != (lane["view_position"] < 0):
+                lane["view_entry_ns"] = got["due_ns"]
+            lane["view_fill_ns"] = got["due_ns"]
             lane["view_cash"] += got["cash"]
             lane["view_fees"] += got["fee"]
         elif kind == FUNDED:

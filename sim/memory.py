@@ -40,6 +40,8 @@ __all__ = [
     "copier",
     "copy_into",
     "copy_of",
+    "function_address",
+    "function_caller",
     "grid",
     "member",
     "prefetcher",
@@ -313,6 +315,57 @@ def caller(header: Dtype, field: str, arity: int, entry: Callable[[Any], Entry])
         return types.int64(h, *([types.int64] * arity)), generate
 
     return intrinsic(_BY_ARITY[arity](typed))
+
+
+# -- functions of the user behind an address ---------------------------------------------------------------------------
+
+_FUNCTIONS: list[Callable[..., Any]] = []  # by address, where there is no compiler
+
+
+def function_address(function: Any, argument: Dtype) -> int:
+    """Address of a function (record of `argument`, int64) -> float64 that is compiled by `numba.njit`.
+
+    It holds for this process, and numba keeps the machine code as long as `function` lives.
+    """
+    if _PLAIN:
+        _FUNCTIONS.append(function)
+        return len(_FUNCTIONS) - 1
+    signature = (numba.from_dtype(argument), types.int64)
+    function.compile(signature)
+    made = function.overloads[signature]
+    return int(made.library.get_pointer_to_function(made.fndesc.llvm_func_name))
+
+
+def function_caller(header: Dtype, field: str, argument: Dtype) -> At:
+    """`call(h, k, record, index)`: what the k-th function of the addresses at `h[field]` returns; NaN if it raises."""
+    if _PLAIN:
+
+        def plain(h: Any, k: int, record: Any, index: int) -> float:
+            try:
+                return float(_FUNCTIONS[int(_array(h, field, np.dtype(np.int64))[k])](record, index))
+            except Exception:  # whatever a function of the user may raise
+                return math.nan
+
+        return plain
+    offset = _offset_of(header, field)
+    record_type = numba.from_dtype(argument)
+
+    @intrinsic
+    def call(typing: Any, h: Any, k: Any, record: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            word = context.get_value_type(types.int64)
+            base = _load_address(context, builder, args[0], offset)
+            place = builder.inttoptr(_element(builder, base, args[1], 8), word.as_pointer())
+            convention = context.call_conv
+            taken = (record_type, types.int64)
+            function_type = convention.get_function_type(types.float64, taken)
+            pointer = builder.inttoptr(builder.load(place), function_type.as_pointer())
+            status, value = convention.call_function(builder, pointer, types.float64, taken, args[2:])
+            return builder.select(status.is_error, value.type(math.nan), value)
+
+        return types.float64(h, types.int64, record_type, types.int64), generate
+
+    return call
 
 
 # An intrinsic needs a parameter for each argument of the call that it becomes.

@@ -9,113 +9,52 @@ is not two-sided.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.bars import NATR_BARS
+from lobgym.sim.columns.catalog import (
+    COLUMN_NUMBERS,
+    COLUMNS,
+    DEFAULT_COLUMNS,
+    EXECUTION_COLUMNS,
+    GRID_COLUMNS,
+    GROUPS,
+    MAKER_COLUMNS,
+    ROUTER_COLUMNS,
+    TARGET_COLUMNS,
+    Column,
+)
+from lobgym.sim.columns.custom import REGISTERED, register_column
 from lobgym.sim.errors import LayoutError
 
-__all__ = ["COLUMNS", "COLUMN_NUMBERS", "GRID_COLUMNS", "TARGET_COLUMNS", "Column", "ObservationLayout"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One observable quantity.
-
-    Attributes:
-        name: its name in a layout.
-        unit: of the quantity before scaling.
-        scale: s of v / (s + |v|); 0 for a ratio that is bounded by itself.
-        own: whether it reads the lane's own view; otherwise it depends on tape and time alone.
-        version: raised whenever its meaning changes, so that a layout's hash changes with it.
-        about: what it is.
-    """
-
-    name: str
-    unit: str
-    scale: float
-    own: bool
-    version: int
-    about: str
-
-
-COLUMNS: Final = (
-    Column("two_sided", "1", 0.0, False, 1, "1 while the local book has a bid and an ask, else 0"),
-    Column("spread", "bps of mid", 1.0, False, 1, "best ask minus best bid"),
-    Column("book_age", "s", 1.0, False, 1, "time since the local book last changed"),
-    Column("imbalance_1", "1", 0.0, False, 1, "(bid - ask) / (bid + ask) quantity at the bests"),
-    Column("imbalance_5", "1", 0.0, False, 1, "the same over the best five levels a side"),
-    Column("pressure_5", "1", 0.0, False, 1, "the same, level k weighted by 1/k"),
-    Column("microprice", "bps of mid", 0.5, False, 1, "best prices weighted by opposite quantities, minus the mid"),
-    Column("width_5", "bps of mid", 5.0, False, 1, "distance between the outermost of the best five levels a side"),
-    Column("return_1s", "bps", 1.0, False, 1, "change of the mid over the last second"),
-    Column("return_5s", "bps", 2.5, False, 1, "change of the mid over the last 5 seconds"),
-    Column("return_30s", "bps", 5.0, False, 1, "change of the mid over the last 30 seconds"),
-    Column("natr_14", "bps", 1.0, False, 1, f"mean true range of the mid in its last {NATR_BARS} bars of a second"),
-    Column("trade_flow_1s", "1", 0.0, False, 1, "(bought - sold) / (bought + sold) by takers in the last second"),
-    Column("trade_flow_5s", "1", 0.0, False, 1, "the same over 5 seconds"),
-    Column("volume_1s", "1", 0.0, False, 1, "V / (V + D): V traded in the last second, D on the best five levels"),
-    Column("activity", "1", 0.0, False, 1, "V / (V + W/30): W traded in the last 30 seconds"),
-    Column("inventory", "1", 0.0, True, 1, "position / position limit"),
-    Column("open_bid_lots", "1", 0.0, True, 1, "open buying quantity / position limit"),
-    Column("open_ask_lots", "1", 0.0, True, 1, "open selling quantity / position limit"),
-    Column("bid_distance", "bps of mid", 5.0, True, 1, "mid minus own best bid; 1 where there is none"),
-    Column("ask_distance", "bps of mid", 5.0, True, 1, "own best ask minus mid; 1 where there is none"),
-    Column("pending", "1", 4.0, True, 1, "own requests without an answer"),
-    Column("episode_pnl", "bps", 50.0, True, 1, "equity since reset / value of the position limit"),
-)
-
-COLUMN_NUMBERS: Final = {column.name: number for number, column in enumerate(COLUMNS)}
-
-GRID_COLUMNS: Final = (
-    "spread",
-    "book_age",
-    "imbalance_1",
-    "imbalance_5",
-    "pressure_5",
-    "microprice",
-    "return_1s",
-    "return_5s",
-    "return_30s",
-    "natr_14",
-    "trade_flow_1s",
-    "trade_flow_5s",
-    "volume_1s",
-    "activity",
-    "inventory",
-    "open_bid_lots",
-    "open_ask_lots",
-    "bid_distance",
-    "ask_distance",
-    "pending",
-)
-TARGET_COLUMNS: Final = (
-    "spread",
-    "imbalance_1",
-    "imbalance_5",
-    "pressure_5",
-    "microprice",
-    "return_1s",
-    "return_5s",
-    "return_30s",
-    "natr_14",
-    "trade_flow_1s",
-    "trade_flow_5s",
-    "volume_1s",
-    "activity",
-    "inventory",
-    "pending",
-)
+__all__ = [
+    "COLUMNS",
+    "COLUMN_NUMBERS",
+    "DEFAULT_COLUMNS",
+    "EXECUTION_COLUMNS",
+    "GRID_COLUMNS",
+    "GROUPS",
+    "MAKER_COLUMNS",
+    "ROUTER_COLUMNS",
+    "TARGET_COLUMNS",
+    "Column",
+    "ObservationLayout",
+    "register_column",
+]
 
 
 @dataclass(frozen=True)
 class ObservationLayout:
     """The columns of an observation row, in order.
+
+    Args:
+        columns: names of columns, or of groups of them (`GROUPS`), which are replaced by their columns.
 
     Raises:
         LayoutError: no columns, an unknown one, or one named twice.
@@ -124,13 +63,15 @@ class ObservationLayout:
     columns: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not self.columns:
+        columns = tuple(column for name in self.columns for column in GROUPS.get(str(name), (name,)))
+        object.__setattr__(self, "columns", columns)
+        if not columns:
             raise LayoutError("a layout needs at least one column")
-        for name in self.columns:
-            if name not in COLUMN_NUMBERS:
-                raise LayoutError(f"unknown column {name!r}; known: {', '.join(COLUMN_NUMBERS)}")
-        if len(set(self.columns)) != len(self.columns):
-            raise LayoutError(f"a column is named twice in {self.columns}")
+        for name in columns:
+            if name not in COLUMN_NUMBERS and name not in REGISTERED:
+                raise LayoutError(_unknown(name))
+        if len(set(columns)) != len(columns):
+            raise LayoutError(f"a column is named twice in {columns}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,18 +95,32 @@ class ObservationLayout:
 
     @property
     def ids(self) -> NDArray[np.int64]:
-        """The encoder's number of each column, int64 [D]."""
-        return np.array([COLUMN_NUMBERS[name] for name in self.columns], np.int64)
+        """The encoder's number of each column, int64 [D]; registered ones come behind all others."""
+        registered = [name for name in self.columns if name not in COLUMN_NUMBERS]
+        numbers = COLUMN_NUMBERS | {name: len(COLUMNS) + k for k, name in enumerate(registered)}
+        return np.array([numbers[name] for name in self.columns], np.int64)
 
     @property
     def specs(self) -> tuple[Column, ...]:
         """The columns with unit, scale and meaning."""
-        return tuple(COLUMNS[COLUMN_NUMBERS[name]] for name in self.columns)
+        return tuple(
+            COLUMNS[COLUMN_NUMBERS[name]] if name in COLUMN_NUMBERS else REGISTERED[name] for name in self.columns
+        )
+
+    @property
+    def wants_flow(self) -> bool:
+        """Whether a column reads the order flow, which is compiled only for those who do."""
+        return any(part.startswith("flow_") for spec in self.specs for part in spec.parts)
+
+    @property
+    def lookback_ns(self) -> int:
+        """How far back the columns look, nanoseconds; those that nothing bounds (vpin) are left out."""
+        return max(spec.lookback_s for spec in self.specs) * 1_000_000_000
 
     @property
     def hash(self) -> str:
-        """SHA-256 over names, versions, units and scales: equal hashes mean equal observations."""
-        rows = [[spec.name, spec.version, spec.unit, spec.scale] for spec in self.specs]
+        """SHA-256 over names, versions, units, scales and registered sources: equal hashes mean equal observations."""
+        rows = [[spec.name, spec.version, spec.unit, spec.scale, *filter(None, [spec.source])] for spec in self.specs]
         return hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -188,3 +143,13 @@ class ObservationLayout:
                 "retrain the policy, or run it with the version of lobgym that made it"
             )
         return layout
+
+
+def _unknown(name: str) -> str:
+    known = [*COLUMN_NUMBERS, *REGISTERED, *GROUPS]
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    meant = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return (
+        f"unknown column {name!r}; {meant}one of your own must be registered first (register_column); "
+        f"known: {', '.join(known)}"
+    )

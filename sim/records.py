@@ -312,6 +312,8 @@ LANE_DTYPE: Final = np.dtype(
         ("view_cash", np.int64),
         ("view_fees", np.int64),
         ("view_funding", np.int64),
+        ("view_entry_ns", np.int64),  # when it learned that its position had left 0 or changed sides
+        ("view_fill_ns", np.int64),  # when it learned of its last fill; 0 before the first
         # counts since reset
         ("requests_sent", np.int64),
         ("answers_given", np.int64),

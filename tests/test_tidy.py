@@ -43,7 +43,7 @@ BANNED_KEYWORDS = {
 }
 REPEATING_ROOMS = ("sim", "runtime")
 
-# The one place that may name what it wraps, the tests that copy as worker processes do, the benchmark
+# The one place that may name what it wraps, the tests that copy as worker processes do, the benchmark and the test
 # of what a user would write, and scripts that run in another environment, without lobgym.
 EXEMPT = {
     ("sim/jit.py", "numba.njit"),
@@ -53,6 +53,7 @@ EXEMPT = {
     ("tests/envs/test_router.py", "pickle"),
     ("tests/sim/test_session_face.py", "pickle"),
     ("tests/oracle/driver.py", "numba.njit"),
+    ("tests/sim/test_registered_columns.py", "numba.njit"),
     ("tests/oracle/replay_peer.py", "numba.njit"),
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lobgym.sim import records as rec
-from lobgym.sim.bars import compile_bars, last_mid2, marked_cursor_at, natr_bps
+from lobgym.sim.bars import bars_done, compile_bars, last_mid2, marked_cursor_at, natr_bps
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import SYNTH
@@ -60,11 +60,12 @@ def test_the_mark_is_the_last_two_sided_mid(gap: Market):
 
 def test_a_range_reaches_back_to_the_previous_close(gap: Market):
     bars = compile_bars(gap.local)
-    np.testing.assert_array_equal(bars.close2[[0, 1, 2, 4, 5, 9]], [2010, 2010, 2010, 2010, 2050, 2050])
-    assert natr_bps(bars, T0 + S - 1) == 0.0
-    assert natr_bps(bars, T0 + 6 * S - 1) == 0.0  # the bar of the jump is not complete
-    assert natr_bps(bars, T0 + 6 * S) == pytest.approx(40 / 6 / 2050 * 1e4)
-    assert natr_bps(bars, T0 + 8 * S) == pytest.approx(40 / 8 / 2050 * 1e4)
+    seconds = bars.base.kept[0]
+    np.testing.assert_array_equal(seconds["close2"][[1, 2, 3, 5, 6, 10]], [2010, 2010, 2010, 2010, 2050, 2050])
+    assert natr_bps(bars, bars_done(bars, T0 + S - 1), 14) == 0.0
+    assert natr_bps(bars, bars_done(bars, T0 + 6 * S - 1), 14) == 0.0  # the bar of the jump is not complete
+    assert natr_bps(bars, bars_done(bars, T0 + 6 * S), 14) == pytest.approx(40 / 6 / 2050 * 1e4)
+    assert natr_bps(bars, bars_done(bars, T0 + 8 * S), 14) == pytest.approx(40 / 8 / 2050 * 1e4)
 
 
 def test_marks_in_time_change_no_search(gap: Market):

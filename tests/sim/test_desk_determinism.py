@@ -15,13 +15,15 @@ import numpy as np
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
+from lobgym.sim.observation import COLUMN_NUMBERS, ObservationLayout
 from lobgym.sim.tape import Tape
 
+everything = ObservationLayout(tuple(COLUMN_NUMBERS))
 seen = hashlib.sha256()
 with np.errstate(over="ignore"):
     market = Market.compile(Tape.load(sys.argv[1]))
     for kind, pace in (("grid", "interval"), ("target", "book"), ("maker", "fill"), ("execution", "interval")):
-        spec = DeskSpec.for_market(market, kind, interval_ns=200_000_000, pace=pace)
+        spec = DeskSpec.for_market(market, kind, interval_ns=200_000_000, pace=pace, layout=everything)
         desk = Desk(spec, market, 2)
         desk.reset(market.start_ns + np.arange(2) * 2_000_000_000, seed=3)
         if kind == "execution":

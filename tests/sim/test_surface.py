@@ -19,10 +19,12 @@ NAMES = [
     "Session",
     "SimParams",
     "Tape",
+    "check_causal",
     "find_instrument",
     "inspect",
     "load_instrument",
     "open_tape",
+    "register_column",
 ]
 
 
