@@ -8,6 +8,8 @@ loop itself costs. `by_processor_time` counts only the time that the process had
 
 `ppo256` is PPO of Stable-Baselines3 with 256 lanes, transitions per second of whole iterations (rollout and updates),
 against the same PPO on an environment of nothing; `collect_ratio` is that of the rollouts alone.
+
+`column_cost` is what observations cost, by layout and by column (`lobgym.experiments.bench.column_cost`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 
 import lobgym.envs
 from lobgym.envs import ENV_KINDS, LobVectorEnv
+from lobgym.experiments.bench.column_cost import column_cost
 from lobgym.experiments.bench.report import BenchRow, find_recording, row_of, skipped
 from lobgym.sim.market import Market
 
@@ -49,6 +52,7 @@ CASES: Final = {
     "vector64_500ms": Case(64, interval_ms=500),
     "grid64": Case(64, "lobgym/Grid-v0"),
     "grid1024": Case(1024, "lobgym/Grid-v0"),
+    "column_cost": Case(64, "lobgym/Grid-v0"),
 }
 RECORDING: Final = "binance_usdm/btcusdt_20240808.gz"
 SEED: Final = 1
@@ -219,6 +223,8 @@ def run(cases: list[str]) -> Iterator[BenchRow]:
             )
         elif case.ppo:
             yield _ppo(name, case, market)
+        elif name == "column_cost":
+            yield column_cost(market)
         else:
             yield _loops(name, case, market)
 

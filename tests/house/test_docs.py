@@ -20,11 +20,12 @@ from lobgym.envs import LobEnv, LobVectorEnv, RewardTerms
 from lobgym.experiments.evaluate import SeedMetrics
 from lobgym.sim import records as rec
 from lobgym.sim.actions import GRID_BINS, GRID_NAMES
+from lobgym.sim.columns.catalog import PARTS
 from lobgym.sim.desk_spec import SPACING_MULTIPLES, DeskSpec
 from lobgym.sim.instrument import BUILTIN, load_instrument
 from lobgym.sim.market import Market
 from lobgym.sim.measures import CATALOG
-from lobgym.sim.observation import COLUMNS, GRID_COLUMNS, TARGET_COLUMNS
+from lobgym.sim.observation import COLUMNS, DEFAULT_COLUMNS, GROUPS
 from lobgym.sim.scenarios import SCENARIOS
 from lobgym.sim.tape import Tape
 from tests.house.pages import blocks, links, table
@@ -64,22 +65,37 @@ def test_files_that_a_page_names_exist(path: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
-# -- environments.md ---------------------------------------------------------------------------------------------------
+# -- observations.md ---------------------------------------------------------------------------------------------------
 
 
 def test_the_observation_columns() -> None:
-    rows = table(page("environments.md"), "column", "unit")
+    rows = table(page("observations.md"), "column", "unit")
     assert rows == [
         [
             f"`{column.name}`",
             column.unit,
             f"{column.scale:g}" if column.scale else "ratio",
-            "x" if column.name in GRID_COLUMNS else "",
-            "x" if column.name in TARGET_COLUMNS else "",
+            " ".join(column.parts),
+            {-1: "unbounded", 0: ""}.get(column.lookback_s, f"{column.lookback_s} s"),
+            " ".join(kind for kind, names in DEFAULT_COLUMNS.items() if column.name in names),
             column.about,
         ]
         for column in COLUMNS
     ]
+
+
+def test_the_parts_and_groups_of_columns() -> None:
+    parts = [bare(name) for row in table(page("observations.md"), "part", "what") for name in row[0].split(", ")]
+    assert tuple(parts) == PARTS
+    shown = {bare(row[0]): tuple(bare(name) for name in row[1].split(", ")) for row in _groups()}
+    assert shown == {name: columns for name, columns in GROUPS.items() if not name.startswith("book_")}
+
+
+def _groups() -> list[list[str]]:
+    return table(page("observations.md"), "group", "columns")
+
+
+# -- environments.md ---------------------------------------------------------------------------------------------------
 
 
 def test_the_actions(small_tape: Tape) -> None:
