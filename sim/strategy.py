@@ -49,15 +49,14 @@ from lobgym.sim.kernel import find_slot as slot_of
 from lobgym.sim.kernel import next_feed_ns
 from lobgym.sim.ladder import LADDER_SCRATCH, ladder, ladder_with
 from lobgym.sim.own import own_view
+from lobgym.sim.printed import bought_lots, sold_lots
 from lobgym.sim.view import (
     best_ask,
     best_ask_qty,
     best_bid,
     best_bid_qty,
-    bought_lots,
     is_known,
     level_qty,
-    sold_lots,
 )
 from lobgym.sim.world import World, lane_at, local_of, order_at
 

@@ -31,7 +31,7 @@ from lobgym.sim.book import (
 )
 from lobgym.sim.jit import njit_inline, njit_inner, njit_leaf, njit_lean
 from lobgym.sim.memory import address_of, column, member, prefetcher, table
-from lobgym.sim.records import BUY, SELL
+from lobgym.sim.records import BUY
 
 __all__ = [
     "VIEW_DTYPE",
@@ -50,7 +50,6 @@ __all__ = [
     "bid_index",
     "bid_row",
     "bid_tick",
-    "bought_lots",
     "cursor_at",
     "fetch_ladder",
     "fetch_mark",
@@ -67,6 +66,7 @@ __all__ = [
     "level_qty_by_id",
     "level_tick",
     "make_view",
+    "mark_at",
     "next_level",
     "print_index",
     "print_of",
@@ -76,7 +76,6 @@ __all__ = [
     "row_word",
     "seek_forward",
     "seek_stamp",
-    "sold_lots",
     "stamp_of",
     "stamp_row",
     "stamps_at",
@@ -120,7 +119,7 @@ fetch_mark = prefetcher(VIEW_DTYPE, "marks", MARK_DTYPE)  # (book, mark)
 fetch_print = prefetcher(VIEW_DTYPE, "prints", PRINT_DTYPE)  # (book, at)
 _fetch_stamp = prefetcher(VIEW_DTYPE, "stamp_ns", np.int64)
 _fetch_stamp_row = prefetcher(VIEW_DTYPE, "stamp_row", np.int32)
-_mark = table(VIEW_DTYPE, "marks", MARK_DTYPE)
+mark_at = table(VIEW_DTYPE, "marks", MARK_DTYPE)  # (book, mark)
 _epoch = table(VIEW_DTYPE, "epochs", EPOCH_DTYPE)
 stamp_row = column(VIEW_DTYPE, "stamp_row", np.int32)  # (book, s): the cursor after s different stamps
 _stamp_ns = column(VIEW_DTYPE, "stamp_ns", np.int64)
@@ -302,7 +301,7 @@ def fetch_stamps(book: BookView, stamp: int) -> None:
 @njit_leaf
 def bid_index(book: BookView, cursor: int) -> int:
     """Number of entries of the best bids with a row before the cursor; at least 1."""
-    at = int(_mark(book, cursor // MARK_EVERY)["bid_at"])
+    at = int(mark_at(book, cursor // MARK_EVERY)["bid_at"])
     while at < book["bid_changes"] and bid_row(book, at) < cursor:
         at += 1
     return at
@@ -311,7 +310,7 @@ def bid_index(book: BookView, cursor: int) -> int:
 @njit_leaf
 def ask_index(book: BookView, cursor: int) -> int:
     """Number of entries of the best asks with a row before the cursor; at least 1."""
-    at = int(_mark(book, cursor // MARK_EVERY)["ask_at"])
+    at = int(mark_at(book, cursor // MARK_EVERY)["ask_at"])
     while at < book["ask_changes"] and ask_row(book, at) < cursor:
         at += 1
     return at
@@ -320,7 +319,7 @@ def ask_index(book: BookView, cursor: int) -> int:
 @njit_leaf
 def print_index(book: BookView, cursor: int) -> int:
     """Number of prints before the cursor."""
-    at = int(_mark(book, cursor // MARK_EVERY)["print_at"])
+    at = int(mark_at(book, cursor // MARK_EVERY)["print_at"])
     while at < book["print_count"] and print_row(book, at) < cursor:
         at += 1
     return at
@@ -362,28 +361,6 @@ def best_ask_qty(book: BookView, cursor: int) -> int:
     """Lots at the best ask, 0 where there is none."""
     level = best_ask_level(book, cursor)
     return level_qty_by_id(book, level, cursor) if level >= 0 else 0
-
-
-@njit_leaf
-def _printed_lots(book: BookView, cursor: int, side: int, lots: int) -> int:
-    at = int(_mark(book, cursor // MARK_EVERY)["print_at"])
-    while at < book["print_count"] and print_row(book, at) < cursor:
-        if print_of(book, at)["side"] == side:
-            lots += print_of(book, at)["qty"]
-        at += 1
-    return lots
-
-
-@njit_lean
-def bought_lots(book: BookView, cursor: int) -> int:
-    """Lots printed by buyers before the cursor."""
-    return _printed_lots(book, cursor, BUY, int(_mark(book, cursor // MARK_EVERY)["cum_buy"]))
-
-
-@njit_lean
-def sold_lots(book: BookView, cursor: int) -> int:
-    """Lots printed by sellers before the cursor."""
-    return _printed_lots(book, cursor, SELL, int(_mark(book, cursor // MARK_EVERY)["cum_sell"]))
 
 
 # -- levels ------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lobgym.sim import book as packed
+from lobgym.sim import printed, tables, view
 from lobgym.sim import records as rec
-from lobgym.sim import tables, view
 from lobgym.sim.book import LADDER_EVERY, LADDER_LEVELS, MARK_EVERY, NO_ASK, NO_BID, NO_LEVEL, Book
 from lobgym.sim.compile_depth import compile_depth_market
 from lobgym.sim.errors import TapeFormatError
@@ -122,7 +122,7 @@ def compare_accessors(book: Book, seed: int, count: int, has_ghosts: bool = Fals
         at = state.cursor
         indices(kernel_view, at, places)
         assert places[2] == state.prints
-        assert (view.bought_lots(kernel_view, at), view.sold_lots(kernel_view, at)) == (state.bought, state.sold)
+        assert (printed.bought_lots(kernel_view, at), printed.sold_lots(kernel_view, at)) == (state.bought, state.sold)
         if at % MARK_EVERY == 0:
             mark = book.marks[at // MARK_EVERY]
             assert (mark["print_at"], mark["cum_buy"], mark["cum_sell"]) == (state.prints, state.bought, state.sold)
