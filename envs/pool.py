@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ActionError, ParamsError
+from lobgym.sim.observation import ObservationLayout
 
 __all__ = [
     "POOL_MAX",
@@ -71,7 +72,7 @@ class PolicyProfile:
     Attributes:
         name: in the pool, unique.
         policy: see `Actor`.
-        columns: what it reads, in its order; None takes the columns of the desk's own layout.
+        columns: what it reads, in its order, columns or groups of them; None takes the desk's own layout.
     """
 
     name: str
@@ -172,10 +173,15 @@ class Pool:
         wanted: dict[str, None] = {}
         for actor in self.actors:
             if isinstance(actor, PolicyProfile):
-                wanted.update(dict.fromkeys(own if actor.columns is None else actor.columns))
+                wanted.update(dict.fromkeys(_columns_of(actor, own)))
         if any(isinstance(profile, PositionProfile) for profile in self.profiles):
             wanted[_POSITION_COLUMN] = None
         return tuple(wanted)
+
+
+def _columns_of(profile: PolicyProfile, own: tuple[str, ...]) -> tuple[str, ...]:
+    """What a policy reads, names of groups of columns written out."""
+    return ObservationLayout(own if profile.columns is None else profile.columns).columns
 
 
 def _profile_of(entry: Any, place: int) -> Profile:
@@ -258,8 +264,7 @@ class BoundPool:
         self._policies: list[tuple[int, Actor, NDArray[np.intp]]] = []
         for number, actor in enumerate(pool.actors):
             if isinstance(actor, PolicyProfile):
-                columns = own if actor.columns is None else actor.columns
-                where = np.array([spec.layout.columns.index(name) for name in columns], np.intp)
+                where = np.array([spec.layout.columns.index(name) for name in _columns_of(actor, own)], np.intp)
                 self._policies.append((number, actor.policy, where))
         counts = [len(p.members) if isinstance(p, PositionProfile) else 1 for p in pool.profiles]
         self._first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)

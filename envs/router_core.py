@@ -20,12 +20,12 @@ from lobgym.envs.errors import ResetNeededError
 from lobgym.envs.holding import Held, HoldingCore
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.pool import BoundPool, Pool, PoolLike, default_pool
-from lobgym.sim import observation as columns_of
+from lobgym.sim.actions import KINDS
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ActionError, ParamsError
 from lobgym.sim.market import Market
-from lobgym.sim.observation import GRID_COLUMNS, TARGET_COLUMNS, ObservationLayout
+from lobgym.sim.observation import DEFAULT_COLUMNS, ObservationLayout
 
 __all__ = ["MACRO_STEPS_MAX", "RouterCore", "RouterTransition"]
 
@@ -271,9 +271,7 @@ def _router_layout(observation: ObservationLayout | tuple[str, ...] | list[str] 
         return observation
     if isinstance(observation, str):
         observation = (observation,)
-    if observation is None:
-        observation = getattr(columns_of, "ROUTER_COLUMNS", GRID_COLUMNS)
-    return ObservationLayout(tuple(observation))
+    return ObservationLayout(DEFAULT_COLUMNS["router"] if observation is None else tuple(observation))
 
 
 def _own_columns(kind: str, spec: DeskSpec | dict[str, Any] | None) -> tuple[str, ...]:
@@ -281,7 +279,6 @@ def _own_columns(kind: str, spec: DeskSpec | dict[str, Any] | None) -> tuple[str
     layout = spec.layout if isinstance(spec, DeskSpec) else (spec or {}).get("layout")
     if isinstance(layout, ObservationLayout):
         return layout.columns
-    named = {"grid": GRID_COLUMNS, "target": TARGET_COLUMNS}
-    for name in ("maker", "execution"):
-        named[name] = getattr(columns_of, f"{name.upper()}_COLUMNS", GRID_COLUMNS)
-    return named.get(kind, GRID_COLUMNS)
+    if kind not in KINDS:
+        raise ParamsError(f"a router stands on a desk of one of the kinds {', '.join(KINDS)}, got {kind!r}")
+    return DEFAULT_COLUMNS[kind]

@@ -20,6 +20,7 @@ from lobgym.envs.pool import CodeProfile, PolicyProfile, Pool, PositionProfile, 
 from lobgym.envs.router import RouterEnv
 from lobgym.envs.router_vector import RouterVectorEnv
 from lobgym.sim.errors import ActionError, LayoutError, ParamsError
+from lobgym.sim.observation import GROUPS
 from tests.envs.fixed_router_run import digest
 from tests.envs.routers import ARGUMENTS, COLUMNS, Breathe, PlainRouter, pool_for
 
@@ -411,6 +412,15 @@ def test_pools_that_make_no_sense_are_refused():
     with pytest.raises(LayoutError, match="unknown column 'sprad'"):
         RouterEnv("grid", pool=[rule, PolicyProfile("b", Breathe(), ("sprad",))], **SHORT)
     assert Pool((rule, CodeProfile("b", rule.codes))).size == 2
+
+
+def test_policies_may_read_groups_of_columns():
+    policy = PolicyProfile("b", Breathe(), ("inventory", "book_5"))
+    env = RouterEnv("grid", pool=[policy, CodeProfile("pause", (0, 0, 4, 0, 2))], observation="spread", **SHORT)
+    assert env.core.spec.layout.columns == ("spread", "inventory", *GROUPS["book_5"])
+    assert env.observation_space.shape == (3,)
+    env.reset(seed=0)
+    env.step(0)
 
 
 def test_policies_whose_answers_are_no_actions_are_refused():
