@@ -163,8 +163,9 @@ class EnvCore:
         self.split = split
         length_ns = (self.horizon or 1) * self.spec.interval_ns
         self.starts = EpisodeStarts.of(
-            self.market.start_ns, self.market.end_ns, length_ns, split, test_fraction, embargo_ns, start
-        )
+            self.market.start_ns, self.market.end_ns, length_ns, split, test_fraction, embargo_ns, start,
+            self.spec.layout.lookback_ns,
+        )  # fmt: skip
         self.desk = Desk(self.spec, self.market, lanes, end_ns=self.starts.end_ns)
         self.plan = RewardPlan.of(reward, kind)
         self.unit = float(self.market.instrument.money_unit)

@@ -42,14 +42,16 @@ class EpisodeStarts:
         test_fraction: float = 0.3,
         embargo_ns: int = 60_000_000_000,
         start: str | int = "random",
+        lookback_ns: int = 0,
     ) -> EpisodeStarts:
         """Starts of episodes of `length_ns` that lie wholly in one split of [start_ns, end_ns].
 
         Args:
             split: "all", "train" (up to the cut less the embargo) or "test" (from the cut on).
             test_fraction: share of the time span behind the cut, in (0, 1).
-            embargo_ns: time between training and testing that belongs to neither.
+            embargo_ns: time between training and testing that belongs to neither; at least `lookback_ns`.
             start: "random", or the one start time of all episodes, in nanoseconds.
+            lookback_ns: how far back from its time an observation looks.
 
         Raises:
             HorizonError: an episode does not fit. ParamsError: a value outside its range.
@@ -60,7 +62,7 @@ class EpisodeStarts:
             raise ParamsError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}")
         if not isinstance(embargo_ns, (int, np.integer)) or embargo_ns < 0:
             raise ParamsError(f"embargo_ns must be an integer and not negative, got {embargo_ns!r}")
-        embargo_ns = int(embargo_ns)
+        embargo_ns = max(int(embargo_ns), lookback_ns)
         cut = end_ns - (end_ns - start_ns) * round(test_fraction * _PPM) // _PPM
         low = cut if split == "test" else start_ns
         last = cut - embargo_ns if split == "train" else end_ns

@@ -282,3 +282,10 @@ def test_choices_that_are_none_are_refused():
     for bad in (np.array([0, 1, 5]), np.array([0, -1, 1]), np.array([0.0, 1.0, 2.0]), np.array([0, 1])):
         with pytest.raises(ActionError):
             env.step(bad)
+
+
+def test_the_embargo_covers_what_observations_look_back_on():
+    made = {"split": "train", "embargo_ns": 0, "horizon": 1}
+    short = EnvCore("grid", TAPE, 1, observation=("spread",), **made)
+    long = EnvCore("grid", TAPE, 1, observation=("spread", "return_60s"), **made)
+    assert short.starts.high_ns - long.starts.high_ns == long.spec.layout.lookback_ns >= 60_000_000_000
