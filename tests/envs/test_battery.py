@@ -30,7 +30,7 @@ OFF_TAPE = {"lobgym/ArenaAgent-v0"}
 MISTAKES = (
     ({"tape": "sinth"}, "expected 'synth:calm"),
     ({"horizon": 100_000}, "shorter horizon"),
-    ({"horizon": 0}, "at least 1"),
+    ({"horizon": 0}, "must be an integer"),
     ({"split": "valid"}, "train, test"),
     ({"observation": ["sprad"]}, "spread"),
     ({"surprise": 1}, "surprise"),
