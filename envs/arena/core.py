@@ -219,7 +219,8 @@ class ArenaCore:
         ArenaCore.__init__(self, state["config"])
         for name in self._STATE:
             setattr(self, name, state[name])
-        for array, copy in zip(self.run, state["run"], strict=True):
+        held: tuple[Any, ...] = tuple(self.run)
+        for array, copy in zip(held, state["run"], strict=True):
             array[...] = copy
         self.exchange.restore(state["exchange"])
 

@@ -75,11 +75,11 @@ def test_without_a_horizon_the_tape_ends_the_episode():
 
 
 def test_without_a_horizon_a_split_still_ends_where_it_ends():
-    env = LobEnv("target", split="train", embargo_ns=20_000_000_000, **{**ARGUMENTS, "horizon": None})
+    env = LobEnv("target", split="train", embargo_ns=40_000_000_000, **{**ARGUMENTS, "horizon": None})
     _, _, info, _ = run_to_end(env, 2)
     market = env.core.market
     cut = market.end_ns - (market.end_ns - market.start_ns) * 3 // 10
-    assert cut - 20_250_000_000 < info["time_ns"] <= cut - 20_000_000_000
+    assert cut - 40_250_000_000 < info["time_ns"] <= cut - 40_000_000_000
 
 
 def test_liquidation_terminates():

@@ -15,7 +15,6 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from lobgym.envs import HorizonError, LobEnv, ResetNeededError, RewardTerms
-from lobgym.envs.errors import SplitError
 from lobgym.envs.pool import CodeProfile, PolicyProfile, Pool, PositionProfile, default_pool
 from lobgym.envs.router import RouterEnv
 from lobgym.envs.router_vector import RouterVectorEnv
@@ -28,8 +27,7 @@ ROUTER_ID = "lobgym/Router-v0"
 
 LANES = 5
 KINDS = ("grid", "target", "maker", "execution")
-# Small enough that some episodes end by bankruptcy, at different steps inside of different macro steps. An execution
-# ends there by itself, when its order is filled.
+# Small enough that some episodes end inside a macro step; an execution does so when its order is filled.
 CAPITAL: dict[tuple[str, bool], float] = {
     ("grid", True): 4.0, ("target", True): 200.0, ("maker", True): 4.0,
     ("grid", False): 6.0, ("target", False): 100.0, ("maker", False): 4.0,
@@ -490,16 +488,3 @@ def test_ansi_rendering_names_the_profile():
     lines = vector.render()
     assert lines is not None
     assert [line.splitlines()[0] for line in lines] == [vector.core.line(0), vector.core.line(1)]
-
-
-def test_the_test_part_is_for_evaluation():
-    pytest.importorskip("stable_baselines3")
-    from lobgym.envs.router_sb3 import RouterSb3VecEnv, make_router_sb3_vec_env
-    from lobgym.envs.sb3 import make_sb3_vec_env
-
-    with pytest.raises(SplitError, match="evaluation=True"):
-        make_router_sb3_vec_env(2, split="test", **SHORT)
-    with pytest.raises(SplitError, match="evaluation=True"):
-        make_sb3_vec_env(ROUTER_ID, 2, split="test", **SHORT)
-    made = make_sb3_vec_env(ROUTER_ID, 2, split="test", evaluation=True, **{**SHORT, "horizon": 2})
-    assert isinstance(made, RouterSb3VecEnv)

@@ -12,7 +12,8 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from lobgym.envs import LobVectorEnv
+from lobgym.envs import LobVectorEnv, SplitError
+from lobgym.envs.router_sb3 import RouterSb3VecEnv, make_router_sb3_vec_env
 from lobgym.envs.sb3 import Sb3VecEnv, make_sb3_vec_env
 from lobgym.sim.errors import ParamsError
 
@@ -88,3 +89,13 @@ def test_misuse_is_refused():
         make_sb3_vec_env("lobgym/Nothing-v0")
     with pytest.raises(ParamsError, match="SAME_STEP"):
         Sb3VecEnv(LobVectorEnv("grid", num_envs=2, **ARGUMENTS))
+
+
+def test_the_test_part_is_for_evaluation_in_routers_too() -> None:
+    short: dict[str, Any] = {"tape": "synth?seed=4&minutes=3", "macro_steps": 6, "horizon": 2}
+    with pytest.raises(SplitError, match="evaluation=True"):
+        make_router_sb3_vec_env(2, split="test", **short)
+    with pytest.raises(SplitError, match="evaluation=True"):
+        make_sb3_vec_env("lobgym/Router-v0", 2, split="test", **short)
+    made = make_sb3_vec_env("lobgym/Router-v0", 2, split="test", evaluation=True, **short)
+    assert isinstance(made, RouterSb3VecEnv)
