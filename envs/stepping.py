@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.envs.rewards import RewardValues
-from lobgym.sim.desk_kernel import BLOCK, BLOCK_COLUMNS, TABLES, Tables, step_lane
+from lobgym.sim.desk_kernel import (
+    BLOCK,
+    BLOCK_COLUMNS,
+    OBSERVED_TOGETHER,
+    TABLES,
+    Tables,
+    observe_some,
+    step_lane,
+)
 from lobgym.sim.jit import njit_leaf, njit_lean
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.packed import PackedTuples
@@ -279,13 +287,16 @@ def step_episodes(
     econ = econ_of(w)
     failed = 0
     count = 0
-    for i in range(lanes):
-        failed += step_lane(tables, w, econ, i, e.codes, e.live[i], block, observations)
-        floats[0, i] = 0.0
-        floats[1, i] = block[i, _MID2] * e.half_tick
-        flags[0, i] = False
-        flags[1, i] = False
-        block[i, END_COLUMN] = 0
-        if e.live[i]:
-            count += _count_step(e, tables, econ, block, i, floats, flags)
+    for first in range(0, lanes, OBSERVED_TOGETHER):
+        end = min(first + OBSERVED_TOGETHER, lanes)
+        for i in range(first, end):
+            failed += step_lane(tables, w, econ, i, e.codes, e.live[i], block)
+            floats[0, i] = 0.0
+            floats[1, i] = block[i, _MID2] * e.half_tick
+            flags[0, i] = False
+            flags[1, i] = False
+            block[i, END_COLUMN] = 0
+            if e.live[i]:
+                count += _count_step(e, tables, econ, block, i, floats, flags)
+        observe_some(tables, w, econ, first, end, observations)
     return -1 - lanes if failed > 0 else int(count)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lobgym.sim.bars import Bars, last_mid2
 from lobgym.sim.calls import call_cancel, call_submit
-from lobgym.sim.encoder import Encoder, encode_lane
+from lobgym.sim.encoder import Encoder, encode_lane, prepare_lane
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.pace import advance_step
@@ -29,6 +29,7 @@ __all__ = [
     "BLOCK",
     "BLOCK_COLUMNS",
     "DESK_DTYPE",
+    "OBSERVED_TOGETHER",
     "TABLES",
     "Tables",
     "advance_lanes",
@@ -38,11 +39,15 @@ __all__ = [
     "exhausted_lane",
     "mid2_of_lane",
     "observe_lanes",
+    "observe_some",
     "plan_lanes",
     "step_lane",
     "step_lanes",
     "view_equity_of",
 ]
+
+
+OBSERVED_TOGETHER: Final = 16  # lanes; as many as find what they read still in the cache when their turn comes
 
 
 class Tables(NamedTuple):
@@ -170,14 +175,28 @@ def _encode(tables: Tables, w: World, econ: Economics, i: int, out: NDArray[np.f
     encode_lane(local_of(w), tables.bars, tables.encoder, econ, w, i, tables.tasks[i], out)
 
 
+@njit_inner
+def observe_some(tables: Tables, w: World, econ: Economics, first: int, end: int, out: NDArray[np.float32]) -> None:
+    """Observe the lanes [first, end), which have just been stepped; nothing where `out` has no rows.
+
+    What one lane's book has to read is on its way while another is encoded.
+    """
+    if out.shape[0] == 0:
+        return
+    for i in range(first, end):
+        prepare_lane(local_of(w), tables.encoder, w, i)
+    for i in range(first, end):
+        _encode(tables, w, econ, i, out[i])
+
+
 @njit_lean
 def observe_lanes(h: Desk, out: NDArray[np.float32]) -> None:
     """Write every lane's observation into `out` [N, D]."""
     tables = _tables_of(h)
     w = tables.world
     econ = econ_of(w)
-    for i in range(w["lanes"]):
-        _encode(tables, w, econ, i, out[i])
+    for first in range(0, w["lanes"], OBSERVED_TOGETHER):
+        observe_some(tables, w, econ, first, min(first + OBSERVED_TOGETHER, w["lanes"]), out)
 
 
 @njit_leaf
@@ -248,9 +267,9 @@ def exhausted_lane(h: Desk, mask: NDArray[np.bool_]) -> int:
 @njit_leaf
 def step_lane(
     tables: Tables, w: World, econ: Economics, i: int, codes: NDArray[np.int32], live: bool,
-    block: NDArray[np.int64], observations: NDArray[np.float32],
+    block: NDArray[np.int64],
 ) -> bool:  # fmt: skip
-    """Step lane `i`, whose interval must fit on the tape, unless it is not `live`; then observe it.
+    """Step lane `i`, whose interval must fit on the tape, unless it is not `live`.
 
     Returns:
         whether the lane is in error.
@@ -292,8 +311,6 @@ def step_lane(
     block[i, _LOTS] = lane["position"] - position
     block[i, _LIQUIDATIONS] = lane["liquidations"] - liquidations
     block[i, _ENDED] = lane["t_ns"] + tables.interval_ns > tables.end_ns
-    if observations.shape[0] > 0:
-        _encode(tables, w, econ, i, observations[i])
     return bool(lane["error"] != 0)
 
 
@@ -317,6 +334,9 @@ def step_lanes(
     w = tables.world
     econ = econ_of(w)
     failed = 0
-    for i in range(w["lanes"]):
-        failed += step_lane(tables, w, econ, i, codes, mask[i], block, observations)
+    for first in range(0, w["lanes"], OBSERVED_TOGETHER):
+        end = min(first + OBSERVED_TOGETHER, w["lanes"])
+        for i in range(first, end):
+            failed += step_lane(tables, w, econ, i, codes, mask[i], block)
+        observe_some(tables, w, econ, first, end, observations)
     return failed

@@ -31,7 +31,7 @@ from lobgym.sim.columns.own import own_columns
 from lobgym.sim.columns.past import bar_columns, flow_columns, quote_columns, return_columns
 from lobgym.sim.columns.queue import QUEUE_DTYPE, queue_columns
 from lobgym.sim.columns.task import task_columns
-from lobgym.sim.jit import njit_inner, njit_lean
+from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.kept import keep
 from lobgym.sim.memory import address_of
 from lobgym.sim.money import Economics
@@ -41,7 +41,7 @@ from lobgym.sim.trail import NEVER_NS
 from lobgym.sim.view import BookView, row_ns
 from lobgym.sim.world import World, lane_at
 
-__all__ = ["Encoder", "encode_lane", "make_encoder"]
+__all__ = ["Encoder", "encode_lane", "make_encoder", "prepare_lane"]
 
 _BOOK_AGE: Final = number_of("book_age")
 _QUOTE: Final = part("quote")
@@ -104,6 +104,13 @@ def _rare_columns(
         _registered_columns(encoder, w, i)
 
 
+@njit_leaf
+def prepare_lane(local: BookView, encoder: Encoder, w: World, i: int) -> None:
+    """Ask for what `encode_lane` will read of lane `i`'s book, and wait for nothing."""
+    if encoder["needs"] & _LEVELS:
+        fetch_levels(local, lane_at(w, i)["local_cursor"])
+
+
 @njit_lean
 def encode_lane(
     local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, task: Task,
@@ -124,8 +131,6 @@ def encode_lane(
     if cursor > 0:
         seen_ns = row_ns(local, cursor - 1)
         put(encoder, _BOOK_AGE, (t_ns - seen_ns) / 1e9)
-    if needs & _LEVELS:
-        fetch_levels(local, cursor)
     mid2 = 0
     spread_bps = 0.0
     depth = 0.0
