@@ -15,6 +15,7 @@ from lobgym.envs.rewards import RewardValues
 from lobgym.sim.desk_kernel import (
     BLOCK,
     BLOCK_COLUMNS,
+    FETCHED_AHEAD,
     OBSERVED_TOGETHER,
     TABLES,
     Tables,
@@ -24,7 +25,7 @@ from lobgym.sim.desk_kernel import (
 from lobgym.sim.jit import njit_leaf, njit_lean
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.packed import PackedTuples
-from lobgym.sim.world import econ_of
+from lobgym.sim.world import econ_of, fetch_lane
 
 __all__ = [
     "COLUMNS",
@@ -290,6 +291,8 @@ def step_episodes(
     for first in range(0, lanes, OBSERVED_TOGETHER):
         end = min(first + OBSERVED_TOGETHER, lanes)
         for i in range(first, end):
+            if i + FETCHED_AHEAD < lanes:
+                fetch_lane(w, i + FETCHED_AHEAD)
             failed += step_lane(tables, w, econ, i, e.codes, e.live[i], block)
             floats[0, i] = 0.0
             floats[1, i] = block[i, _MID2] * e.half_tick

@@ -29,6 +29,7 @@ __all__ = [
     "BLOCK",
     "BLOCK_COLUMNS",
     "DESK_DTYPE",
+    "FETCHED_AHEAD",
     "OBSERVED_TOGETHER",
     "TABLES",
     "Tables",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 
+FETCHED_AHEAD: Final = 2  # lanes
 OBSERVED_TOGETHER: Final = 16  # lanes; as many as find what they read still in the cache when their turn comes
 
 

@@ -41,12 +41,22 @@ class Packed:
 
     def __init__(self, value: tuple[Any, ...]) -> None:
         self._value = value
-        self._words = np.zeros(1 if _PLAIN else -(-int(_size_of(value)) // _WORD) + 1, np.int64)
+        nameless = _nameless(value)
+        self._words = np.zeros(1 if _PLAIN else -(-int(_size_of(nameless)) // _WORD) + 1, np.int64)
         self.address = address_of(self._words)
         if _PLAIN:
             _VALUES[self.address] = value
         else:
-            _write(value, self._words)
+            _write(nameless, self._words)
+
+
+def _nameless(value: Any) -> Any:
+    """A named tuple as a plain one, which lies in memory alike.
+
+    Compiled code is kept with the types of its arguments: whoever loads it would import the modules of all named tuples
+    that anybody has ever packed.
+    """
+    return tuple(_nameless(one) for one in value) if isinstance(value, tuple) else value
 
 
 class PackedTuples:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from lobgym.sim.jit import njit_leaf
-from lobgym.sim.memory import column, copier, grid, prefetcher, table, target
+from lobgym.sim.memory import CACHE_LINE, column, copier, grid, prefetcher, table, target
 from lobgym.sim.money import Economics
 from lobgym.sim.records import (
     LANE_DTYPE,
@@ -32,6 +32,7 @@ __all__ = [
     "econ_of",
     "exch_of",
     "fee_tier",
+    "fetch_lane",
     "fetch_log",
     "lane_at",
     "local_of",
@@ -138,9 +139,28 @@ fetch_log = prefetcher(WORLD_DTYPE, "log", LOG_DTYPE, to_write=True)  # (w, row)
 restore_defaults = copier(WORLD_DTYPE, "lane", "defaults", LANE_DTYPE)
 queue_start = column(WORLD_DTYPE, "queue_start", np.int64)  # (w, level)
 queue_entry_at = table(WORLD_DTYPE, "queue_entries", QUEUE_ENTRY_DTYPE)  # (w, entry)
+# A line of the processor's cache. Tables begin with one.
+_LINE_DTYPE: Final = np.dtype([("words", np.int64, CACHE_LINE // 8)])
+_fetch_of_lanes = prefetcher(WORLD_DTYPE, "lane", _LINE_DTYPE)
+_fetch_of_orders = prefetcher(WORLD_DTYPE, "orders", _LINE_DTYPE)
+_LANE_BYTES: Final = LANE_DTYPE.itemsize
+_LANE_LINES: Final = -(-LANE_DTYPE.itemsize // CACHE_LINE) + 1
+_ORDER_LINES: Final = ORDER_DTYPE.itemsize // CACHE_LINE
+_FETCHED_ORDERS: Final = 3
 _peers = table(WORLD_DTYPE, "peers", PEER_DTYPE)
 _world_of = target(PEER_DTYPE, "world", WORLD_DTYPE)
 _fee_tiers = column(WORLD_DTYPE, "fee_tiers", np.int64)
+
+
+@njit_leaf
+def fetch_lane(w: World, i: int) -> None:
+    """Ask for lane `i`'s record and its first orders, and wait for nothing."""
+    first = i * _LANE_BYTES // CACHE_LINE
+    for line in range(first, first + _LANE_LINES):
+        _fetch_of_lanes(w, line)
+    first = i * w["orders_width"] * _ORDER_LINES
+    for line in range(first, first + _FETCHED_ORDERS * _ORDER_LINES):
+        _fetch_of_orders(w, line)
 
 
 @njit_leaf

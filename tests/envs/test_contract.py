@@ -100,12 +100,12 @@ def test_seeds_decide_everything():
 
 @pytest.mark.parametrize("split", ["all", "train", "test"])
 def test_episodes_stay_in_their_split(split: str):
-    env = LobEnv("target", tape=TAPE, horizon=8, split=split, embargo_ns=20_000_000_000)
+    env = LobEnv("target", tape=TAPE, horizon=8, split=split, embargo_ns=40_000_000_000)
     market = env.core.market
     cut = market.end_ns - (market.end_ns - market.start_ns) * 3 // 10
     low, high = {
         "all": (market.start_ns, market.end_ns),
-        "train": (market.start_ns, cut - 20_000_000_000),
+        "train": (market.start_ns, cut - 40_000_000_000),
         "test": (cut, market.end_ns),
     }[split]
     starts = np.array([env.reset(seed=s)[1]["start_ns"] for s in range(300)])

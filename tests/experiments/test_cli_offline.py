@@ -16,8 +16,8 @@ minari = pytest.importorskip("minari")
 TAPE = "synth?seed=4&minutes=6"
 
 
-def call(*words: str) -> str:
-    result = CliRunner().invoke(app, ["offline", *words, "--tape", TAPE], catch_exceptions=False)
+def call(*words: str, tape: str = TAPE) -> str:
+    result = CliRunner().invoke(app, ["offline", *words, "--tape", tape], catch_exceptions=False)
     assert result.exit_code == 0
     return result.output
 
@@ -54,5 +54,14 @@ def test_what_it_refuses(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="lobgym/Grid-v0"):
         call("a-v0", "--env", "lobgym/Gird-v0", "--out", str(tmp_path))
     with pytest.raises(EvaluationError, match="no desk of its own"):
-        call("a-v0", "--env", "lobgym/Router-v0", "--horizon", "1", "--out", str(tmp_path))
+        call(
+            "a-v0",
+            "--env",
+            "lobgym/Router-v0",
+            "--horizon",
+            "1",
+            "--out",
+            str(tmp_path),
+            tape="synth?seed=4&minutes=12",
+        )
     assert len(CliRunner().invoke(app, ["offline", "--help"]).output.splitlines()) > 5

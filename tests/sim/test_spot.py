@@ -54,7 +54,7 @@ def test_the_defaults_of_a_spot_market_are_never_short(spot: Market) -> None:
     environment.reset(seed=0)
     for _ in range(4):
         environment.step(np.zeros(1, np.int64))
-    assert int(environment.core.sums["fills"][0]) == 0
+    assert int(environment.core.summary()["fills"][0]) == 0
 
 
 def test_a_desk_that_may_be_short_is_refused(spot: Market) -> None:
