@@ -15,7 +15,6 @@ from lobgym.sim.book import (
     CHANGE_DTYPE,
     EPOCH_DTYPE,
     GROUP_STAMPS,
-    LADDER_EVERY,
     LADDER_LEVELS,
     MARK_DTYPE,
     MARK_EVERY,
@@ -51,7 +50,6 @@ __all__ = [
     "bid_row",
     "bid_tick",
     "cursor_at",
-    "fetch_ladder",
     "fetch_mark",
     "fetch_print",
     "fetch_row",
@@ -129,9 +127,6 @@ _block_ns = column(VIEW_DTYPE, "block_ns", np.int64)
 _ladder_level = column(VIEW_DTYPE, "ladder_level", np.int32)
 _ladder_qty = column(VIEW_DTYPE, "ladder_qty", np.int64)
 _ladder_count = column(VIEW_DTYPE, "ladder_count", np.int8)
-_fetch_ladder_level = prefetcher(VIEW_DTYPE, "ladder_level", np.int32)
-_fetch_ladder_qty = prefetcher(VIEW_DTYPE, "ladder_qty", np.int64)
-_fetch_ladder_count = prefetcher(VIEW_DTYPE, "ladder_count", np.int8)
 
 
 def make_view(book: Book, ghosts: bool = False) -> np.ndarray[Any, Any]:
@@ -174,19 +169,6 @@ def ladder_level(book: BookView, mark: int, side: int, j: int) -> int:
 def ladder_qty(book: BookView, mark: int, side: int, j: int) -> int:
     """Lots at a ladder checkpoint's j-th best."""
     return _ladder_qty(book, (mark * 2 + side) * LADDER_LEVELS + j)
-
-
-@njit_leaf
-def fetch_ladder(book: BookView, mark: int, cursor: int) -> None:
-    """Have a ladder checkpoint, eight levels a side of it, and its rows up to `cursor` brought into the cache."""
-    first = mark * 2 * LADDER_LEVELS
-    _fetch_ladder_count(book, mark * 2)
-    _fetch_ladder_level(book, first)
-    _fetch_ladder_level(book, first + LADDER_LEVELS)
-    _fetch_ladder_qty(book, first)
-    _fetch_ladder_qty(book, first + LADDER_LEVELS)
-    for row in range(mark * LADDER_EVERY, cursor, _LINE_ROWS):
-        fetch_row(book, row)
 
 
 @njit_leaf
