@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import closing, contextmanager
 from importlib import import_module
@@ -164,7 +165,7 @@ class _Batches:
         finally:
             _clear_asides(self.home)
 
-    def _ray(self, calls: list[tuple[str, str, str]], workers: int) -> Iterator[_Outcome]:
+    def _ray(self, calls: list[tuple[str, str, str]], workers: int) -> Generator[_Outcome, None, None]:
         """On Ray; joblib hands over a Ray batch only as a whole, so the folder tells how far it is."""
         stop = threading.Event()
 
@@ -191,11 +192,11 @@ class _Batches:
 # -- the backends ------------------------------------------------------------------------------------------------------
 
 
-def _serial(calls: list[tuple[str, str, str]], workers: int) -> Iterator[_Outcome]:
+def _serial(calls: list[tuple[str, str, str]], workers: int) -> Generator[_Outcome, None, None]:
     yield from (_perform(*call) for call in calls)
 
 
-def _loky(calls: list[tuple[str, str, str]], workers: int) -> Iterator[_Outcome]:
+def _loky(calls: list[tuple[str, str, str]], workers: int) -> Generator[_Outcome, None, None]:
     import joblib
 
     with joblib.parallel_config("loky", inner_max_num_threads=1):
@@ -210,18 +211,18 @@ def _loky(calls: list[tuple[str, str, str]], workers: int) -> Iterator[_Outcome]
                 outcomes.close()
 
 
-def _ray_outcomes(calls: list[tuple[str, str, str]], workers: int) -> Iterator[_Outcome]:
+def _ray_outcomes(calls: list[tuple[str, str, str]], workers: int) -> Generator[_Outcome, None, None]:
     import joblib
     import ray
     from ray.util.joblib import register_ray
 
-    register_ray()
+    register_ray()  # type: ignore[no-untyped-call]
     ours = not ray.is_initialized()
     if ours:
         local: dict[str, Any] = (
             {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers or None, "include_dashboard": False}
         )
-        ray.init(log_to_driver=False, logging_level="ERROR", **local)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
     try:
         with joblib.parallel_config("ray"):
             parallel = joblib.Parallel(n_jobs=workers or -1, batch_size=1, pre_dispatch=_RAY_TASKS_MAX)
