@@ -25,7 +25,7 @@ from torch import nn
 
 from lobgym.agents.errors import ExportError
 
-__all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "decision_module", "export_policy"]
+__all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "decision_module", "export_module", "export_policy"]
 
 INPUT_NAME: Final = "observation"
 OUTPUT_NAME: Final = "action"
@@ -95,25 +95,40 @@ def export_policy(model: BaseAlgorithm) -> bytes:
     Raises:
         ExportError: a model that cannot be exported, or a graph that onnx's checker refuses.
     """
-    module = decision_module(model)
     shape = model.observation_space.shape
     if shape is None or len(shape) != 1:
         raise ExportError(f"expected observations of shape (D,), got {shape}: flatten them in the environment")
+    return export_module(decision_module(model), shape[0])
+
+
+def export_module(module: nn.Module, inputs: int) -> bytes:
+    """A function of one observation as a serialised ONNX graph: float32[1, inputs] -> float32[1, A].
+
+    Args:
+        module: in evaluation mode, on the CPU; traced once with zeros, so no branch of it may depend on its input.
+        inputs: D, columns of an observation.
+
+    Raises:
+        ExportError: a module that cannot be traced, or a graph that onnx's checker refuses.
+    """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The scripted exporter is deprecated, but the newer one embeds local paths in the file.
         for message in _EXPORTER_DEPRECATIONS:
             warnings.filterwarnings("ignore", message=message, category=DeprecationWarning)
-        torch.onnx.export(
-            module,
-            (torch.zeros((1, shape[0]), dtype=torch.float32),),
-            buffer,  # type: ignore[arg-type]  # this exporter takes a file, the stub does not know
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            do_constant_folding=True,
-        )
+        try:
+            torch.onnx.export(
+                module,
+                (torch.zeros((1, inputs), dtype=torch.float32),),
+                buffer,  # type: ignore[arg-type]  # this exporter takes a file, the stub does not know
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=[INPUT_NAME],
+                output_names=[OUTPUT_NAME],
+                do_constant_folding=True,
+            )
+        except RuntimeError as error:  # the exporter's own errors are of this type, too
+            raise ExportError(f"torch cannot trace this module over {inputs} columns: {error}") from error
     graph_model = onnx.load_model_from_string(buffer.getvalue())
     _anonymise(graph_model)
     try:

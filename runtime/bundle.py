@@ -40,6 +40,7 @@ from lobgym.runtime.manifest import (
     POLICY_FILE,
     Certificate,
     Golden,
+    Hierarchy,
     Manifest,
 )
 from lobgym.runtime.policy import OnnxPolicy
@@ -84,10 +85,11 @@ def write_bundle(
         folder: where to; must not exist yet. Its name is the policy's name unless `meta` has one.
         onnx_bytes: the exported network.
         spec: the desk that it was trained on.
-        meta: `instrument` (JSON), `tape_digests`, `seed`, `algo`, `training_steps`; optionally `name`, `commit`.
+        meta: `instrument` (JSON), `tape_digests`, `seed`, `algo`, `training_steps`; optionally `name`, `commit`, and
+            `hierarchy` (a `Hierarchy`) where the network holds several agents and a router.
         golden_observations: float32[G, D], 1 <= G <= 256.
         golden_raw: float32[G, A] as the trainer computed them; by default what the network itself gives.
-        golden_codes: int32[G, C], likewise.
+        golden_codes: int32[G, C], likewise; of a hierarchy action, choice and agent where a choice is due.
 
     Raises:
         BundleError: the folder exists, or the network does not reproduce the golden vectors given.
@@ -99,11 +101,11 @@ def write_bundle(
     observations = np.ascontiguousarray(golden_observations, dtype=np.float32)
     if observations.ndim != 2 or not 1 <= len(observations) <= GOLDEN_ROWS_MAX:
         raise BundleError(f"expected 1 to {GOLDEN_ROWS_MAX} golden observations [G, D], got {observations.shape}")
-    policy = OnnxPolicy(onnx_bytes, spec)
+    policy = OnnxPolicy(onnx_bytes, spec, _hierarchy(meta))
     raw = np.stack([policy.infer(row).copy() for row in observations])
     if not np.isfinite(raw).all():
         raise BundleError("the network's outputs for the golden observations are not finite; train it again")
-    codes = np.stack([policy.decode(row) for row in raw])
+    codes = np.array([policy.judge(row, seen).golden for row, seen in zip(raw, observations, strict=True)], np.int32)
     stated_raw = raw if golden_raw is None else np.ascontiguousarray(golden_raw, dtype=np.float32)
     stated_codes = codes if golden_codes is None else np.asarray(golden_codes).reshape(codes.shape)
     golden = Golden(len(raw), pack(observations), pack(stated_raw), [[int(c) for c in row] for row in stated_codes])
@@ -122,6 +124,13 @@ def write_bundle(
         raise
     sync_folder(target.parent)
     return target
+
+
+def _hierarchy(meta: Mapping[str, Any]) -> Hierarchy | None:
+    try:
+        return msgspec.convert(msgspec.to_builtins(meta.get("hierarchy")), type=Hierarchy | None)
+    except msgspec.ValidationError as error:
+        raise BundleError(f"the bundle's hierarchy does not fit the manifest: {error}") from error
 
 
 def _manifest(name: str, onnx_bytes: bytes, spec: DeskSpec, meta: Mapping[str, Any], golden: Golden) -> Manifest:
@@ -188,7 +197,7 @@ def load_bundle(path: str | Path, allow_ungated: bool = False, tolerate_mismatch
     gated = not (allow_ungated or tolerate_mismatch)
     if gated:
         _require_certificate(folder, policy_sha256, manifest_sha256)
-    policy = OnnxPolicy(policy_bytes, spec)
+    policy = OnnxPolicy(policy_bytes, spec, manifest.hierarchy)
     try:
         check_golden(manifest, policy)
     except BundleError as error:

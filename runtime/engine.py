@@ -6,6 +6,8 @@ Whoever consumes the stream decides what becomes of them: the paper runtime appe
 asks for the next, and since a decision is sent to the market only when the next record is asked for, every order was
 journalled before it was sent.
 
+A hierarchy's decision records name the choice and the agent that acted, too (`lobgym.runtime.hierarchy`).
+
 The guard: an observation that is not finite (`obs_nonfinite`) or outside the layout's bounds (`obs_range`) never
 reaches the policy, an output that is not finite (`output_nonfinite`) never reaches the desk. The safe action is taken
 instead: quotes are withdrawn, a target policy goes flat.
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 from lobgym.runtime.bundle import LoadedBundle
 from lobgym.runtime.canonical import canonical_bytes, canonical_sha256, sha256_hex, sim_source_sha256
 from lobgym.runtime.errors import PolicyError
+from lobgym.runtime.hierarchy import NOBODY, MacroClock
 from lobgym.runtime.totals import Totals
 from lobgym.sim.actions import EXECUTION
 from lobgym.sim.desk import Desk
@@ -73,11 +76,16 @@ Record = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Decision:
-    """What the policy wants after guard and bounds: integer codes, why, and by what margin (in millionths)."""
+    """What the policy wants after guard and bounds: integer codes, why, and by what margin (in millionths).
+
+    `choice` and `agent` say on whose behalf a hierarchy acts: NOBODY where the guard did, and in other policies.
+    """
 
     codes: tuple[int, ...]
     reason: str
     margin: int
+    choice: int = NOBODY
+    agent: int = NOBODY
 
 
 @dataclass(frozen=True)
@@ -165,6 +173,7 @@ class PaperRun:
         self._run: str = self.header["run"]
         self._low, self._high = self.spec.layout.low, self.spec.layout.high
         self._safe = self.spec.idle_codes
+        self._clock = bundle.policy.clock()
         self._desk = Desk(self.spec, market, 1, log="fills", log_rows=FILL_LOG)
         self._intents = self._desk.plan(np.array([self._safe], np.int32))  # the desk's own buffers
 
@@ -210,7 +219,7 @@ class PaperRun:
         """The record of one decision, and what of it goes into the trace."""
         began = time.perf_counter_ns()
         observation = self._desk.observe()[0]
-        decision = decide(self.bundle, observation, self._low, self._high, self._safe)
+        decision = decide(self.bundle, observation, self._low, self._high, self._safe, self._clock)
         self.timing.decide_ns.append(time.perf_counter_ns() - began)
         intents, counts = self._intents = self._desk.plan(np.array([decision.codes], np.int32))
         rows = intents[list(INTENT_FIELDS)][0, : int(counts[0])].tolist()
@@ -233,7 +242,11 @@ class PaperRun:
             "margin": decision.margin,
             "intents": named,
         }
-        return record, [number, t_ns, observed, record["codes"], decision.reason, rows]
+        traced = [number, t_ns, observed, record["codes"], decision.reason, rows]
+        if self._clock is not None:
+            record |= {"choice": decision.choice, "agent": decision.agent}
+            traced += [decision.choice, decision.agent]
+        return record, traced
 
     def _outcome(self, number: int, traced: list[Any]) -> dict[str, Any]:
         """The record of what became of a decision: order ids, fills and the account one interval later."""
@@ -290,16 +303,22 @@ def decide(
     low: NDArray[np.float32],
     high: NDArray[np.float32],
     safe: tuple[int, ...],
+    clock: MacroClock | None = None,
 ) -> Decision:
-    """Guard, infer, bound: the decision for one observation float32[D] with bounds float32[D]."""
+    """Guard, infer, bound: the decision for one observation float32[D] with bounds float32[D].
+
+    `clock` is what a hierarchy remembers of its run; it counts this decision.
+    """
+    if clock is not None and bundle.policy.reader is not None:
+        clock.tick(bundle.policy.reader.macro_steps)
     if not ((low <= observation) & (observation <= high)).all():  # false for NaN, too
         reason = OBS_RANGE if np.isfinite(observation).all() else OBS_NONFINITE
         return Decision(safe, reason, 0)
     raw = bundle.policy.infer(observation)
     if not np.isfinite(raw).all():
         return Decision(safe, OUTPUT_NONFINITE, 0)
-    codes = tuple(bundle.policy.decode(raw).tolist())
-    return Decision(codes, GUARD_OK, bundle.policy.margin(raw))
+    verdict = bundle.policy.judge(raw, observation, clock)
+    return Decision(verdict.codes, GUARD_OK, verdict.margin, verdict.choice, verdict.agent)
 
 
 def intent_id(run: str, number: int, index: int) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "POLICY_FILE",
     "Certificate",
     "Golden",
+    "Hierarchy",
     "Manifest",
 ]
 
@@ -37,7 +38,10 @@ NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Observations, raw outputs (little-endian float32, base64) and codes that the policy must reproduce."""
+    """Observations, raw outputs (little-endian float32, base64) and codes that the policy must reproduce.
+
+    The codes of a hierarchy are those of an observation at which a choice is due: action, choice, agent.
+    """
 
     rows: int
     observations: str
@@ -45,8 +49,22 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     codes: list[list[int]]
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that fixes a policy's decisions, and where it comes from. No wall clock: equal inputs, equal bytes."""
+class Hierarchy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the row of a network that holds several agents and a router becomes a decision (`runtime.hierarchy`)."""
+
+    macro_steps: int  # decisions from one choice of the router to the next
+    positions: list[float]  # fractions of the position limit, rising: the rows of `members`
+    rounding: str  # which of them belongs to a position: "nearest" or "down"
+    members: list[list[int]]  # [position][choice] -> which agent acts
+    agents: list[str]  # sha256 of each agent's weights, in the order of the network's row
+    router: str  # sha256 of the router's
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything that fixes a policy's decisions, and where it comes from. No wall clock: equal inputs, equal bytes.
+
+    `hierarchy` is written only where there is one, so that the manifests of other policies are what they always were.
+    """
 
     format: int
     name: str
@@ -66,6 +84,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commit: str  # of the source that trained it; "" if unknown
     created_by: str
     golden: Golden
+    hierarchy: Hierarchy | None = None
 
 
 class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -29,7 +29,7 @@ NODES_MAX: Final = 256
 VALUE_ELEMENTS_MAX: Final = 1 << 20  # of any one weight or intermediate value
 TOTAL_ELEMENTS_MAX: Final = 1 << 22  # of all intermediate values together
 INPUT_MAX: Final = 4096
-OUTPUT_MAX: Final = 256
+OUTPUT_MAX: Final = 1024
 
 
 @dataclass(frozen=True)

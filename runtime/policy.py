@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lobgym.runtime.errors import ModelError, PolicyError
+from lobgym.runtime.hierarchy import NOBODY, HierarchyReader, MacroClock
+from lobgym.runtime.manifest import Hierarchy
 from lobgym.runtime.model_check import check_model
 from lobgym.sim.desk_spec import DeskSpec
 
-__all__ = ["OnnxPolicy"]
+__all__ = ["OnnxPolicy", "Verdict"]
 
 MARGIN_SCALE: Final = 1_000_000  # a margin of 1.0 in fixed point
 MARGIN_MAX: Final = 1 << 53
+
+
+class Verdict(NamedTuple):
+    """A decision: the desk's codes, the margin in millionths, and a hierarchy's choice and agent (else NOBODY)."""
+
+    codes: tuple[int, ...]
+    margin: int
+    choice: int
+    agent: int
+
+    @property
+    def golden(self) -> list[int]:
+        """As a manifest states it: the codes, and behind them a hierarchy's choice and agent."""
+        return list(self.codes) if self.choice == NOBODY else [*self.codes, self.choice, self.agent]
 
 
 class OnnxPolicy:
     """A network over verified bytes, for one desk.
 
     The raw output is float32[outputs]: for targets one value a choice, of which the largest wins (the first of equals);
-    for every other kind of desk the action itself, clipped to [-1, 1] and cut into bins.
+    for every other kind of desk the action itself, clipped to [-1, 1] and cut into bins. A hierarchy's is a row of
+    values for its `reader` (`lobgym.runtime.hierarchy`).
 
-    Raises `ModelError` for bytes that are not an acceptable network or do not fit the desk.
+    Raises `ModelError` for bytes that are not an acceptable network or do not fit the desk, and `BundleError` for a
+    hierarchy that does not.
     """
 
-    def __init__(self, data: bytes, spec: DeskSpec) -> None:
+    def __init__(self, data: bytes, spec: DeskSpec, hierarchy: Hierarchy | None = None) -> None:
         shape = check_model(data)
+        self.reader = None if hierarchy is None else HierarchyReader(hierarchy, spec)
         self.inputs = shape.inputs
         self.outputs = shape.outputs
         self._action = spec.action
         self._bins = np.array(spec.action.bins, dtype=np.float64) if spec.action.continuous else None
-        expected = (spec.layout.size, spec.action.size if spec.action.continuous else spec.action.bins[0])
+        wanted = spec.action.size if spec.action.continuous else spec.action.bins[0]
+        expected = (spec.layout.size, wanted if self.reader is None else self.reader.outputs)
         if (shape.inputs, shape.outputs) != expected:
             raise ModelError(
                 f"the desk needs a network of {expected[0]} inputs and {expected[1]} outputs, "
@@ -61,8 +81,29 @@ class OnnxPolicy:
         raw: NDArray[np.float32] = self._raw[0]
         return raw
 
+    def clock(self) -> MacroClock | None:
+        """What a run with this policy remembers from decision to decision; None where that is nothing."""
+        return None if self.reader is None else MacroClock()
+
+    def judge(
+        self, raw: NDArray[np.float32], observation: NDArray[np.float32], clock: MacroClock | None = None
+    ) -> Verdict:
+        """The decision that a finite row float32[outputs] says for its observation float32[D].
+
+        A hierarchy makes a choice where it is due by the clock; without a clock, in any case.
+        """
+        if self.reader is None:
+            return Verdict(tuple(self.decode(raw).tolist()), self.margin(raw), NOBODY, NOBODY)
+        reading = self.reader.read(raw, observation, clock)
+        return Verdict((reading.code,), _millionths(reading.margin), reading.choice, reading.agent)
+
     def decode(self, raw: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Raw output float32[outputs] -> integer codes int32[C] of the desk's action. Raw must be finite."""
+        """Raw output float32[outputs] -> integer codes int32[C] of the desk's action. Raw must be finite.
+
+        Raises `PolicyError` for a hierarchy, whose row says nothing without the position and the clock.
+        """
+        if self.reader is not None:
+            raise PolicyError("a hierarchy's values are read with the position and the clock: use its reader")
         action = np.clip(raw, -1.0, 1.0)[None, :] if self._action.continuous else np.array([np.argmax(raw)])
         codes: NDArray[np.int32] = self._action.decode(action)[0]
         return codes
@@ -82,7 +123,11 @@ class OnnxPolicy:
         else:
             second, first = np.partition(raw.astype(np.float64), -2)[-2:]
             distance = float(first - second)
-        return int(min(distance * MARGIN_SCALE, MARGIN_MAX))
+        return _millionths(distance)
+
+
+def _millionths(distance: float) -> int:
+    return int(min(distance * MARGIN_SCALE, MARGIN_MAX))
 
 
 def _options() -> ort.SessionOptions:

@@ -14,7 +14,7 @@ import torch
 from stable_baselines3 import A2C
 
 from lobgym.agents.errors import ExportError, PolicyError
-from lobgym.agents.export import INPUT_NAME, OPSET, OUTPUT_NAME, export_policy
+from lobgym.agents.export import INPUT_NAME, OPSET, OUTPUT_NAME, export_module, export_policy
 from lobgym.agents.parity import OnnxPolicy, check_parity, extreme_observations
 from lobgym.sim.actions import ActionSpec
 from tests.agents.dummy import SIZE, DummyEnv, observations, trained
@@ -114,6 +114,19 @@ def test_too_few_observations_or_actions_are_no_proof() -> None:
     same = check_parity(model, export_policy(model), observations(20_000), GRID)
     assert same.distinct_actions == 1
     assert not same.ok
+
+
+def test_any_module_exports_as_a_function_of_one_observation() -> None:
+    torch.manual_seed(5)
+    module = torch.nn.Sequential(torch.nn.Linear(SIZE, 7), torch.nn.ReLU(), torch.nn.Linear(7, 4)).eval()
+    content = export_module(module, SIZE)
+    assert content == export_module(module, SIZE)
+    rows = observations(300)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(rows)).numpy()
+    assert np.abs(OnnxPolicy(content, discrete=True).raw(rows) - expected).max() < 1e-6
+    with pytest.raises(ExportError, match=f"{SIZE + 1} columns"):
+        export_module(module, SIZE + 1)
 
 
 def test_mistakes_are_named() -> None:
