@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lobgym.agents.baselines import available_baselines, make_baseline
     from lobgym.agents.config import TrainConfig
     from lobgym.agents.export import export_policy
+    from lobgym.agents.jobs import run_jobs
     from lobgym.agents.parity import OnnxPolicy, check_parity
     from lobgym.agents.policy import ModelPolicy, Policy
     from lobgym.agents.rollout import collect_observations
@@ -29,6 +30,7 @@ __all__ = [
     "export_policy",
     "load_run",
     "make_baseline",
+    "run_jobs",
 ]
 
 _HOMES: Final = {
@@ -42,6 +44,7 @@ _HOMES: Final = {
     "export_policy": "export",
     "load_run": "runs",
     "make_baseline": "baselines",
+    "run_jobs": "jobs",
 }
 
 

@@ -7,13 +7,24 @@ LobgymError
     |   +-- ModelHashError   a model file that is not the one its run wrote
     +-- ExportError          a model that cannot become an ONNX policy
     +-- PolicyError          a policy asked for something that it cannot do
+    +-- TrialError           a trial that cannot be written down
+    +-- JobError             tasks of a batch that could not be brought to their results
 """
 
 from __future__ import annotations
 
 from lobgym.sim.errors import LobgymError
 
-__all__ = ["AgentError", "ExportError", "ModelHashError", "PolicyError", "RunFolderError", "TrainError"]
+__all__ = [
+    "AgentError",
+    "ExportError",
+    "JobError",
+    "ModelHashError",
+    "PolicyError",
+    "RunFolderError",
+    "TrainError",
+    "TrialError",
+]
 
 
 class AgentError(LobgymError):
@@ -38,3 +49,11 @@ class ExportError(AgentError):
 
 class PolicyError(AgentError):
     """A policy asked for something that it cannot do."""
+
+
+class TrialError(AgentError):
+    """A trial that cannot be written down."""
+
+
+class JobError(AgentError):
+    """Tasks of a batch that could not be brought to their results."""

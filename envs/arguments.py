@@ -11,6 +11,7 @@ import numpy as np
 from lobgym.envs.markets import TapeLike, market_for
 from lobgym.envs.realism import FeesLike, LatencyLike, venue_changes, with_venue
 from lobgym.envs.rewards import RewardLike
+from lobgym.envs.spans import SplitLike, StartLike
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
@@ -34,10 +35,10 @@ class CoreArguments(TypedDict, total=False):
     observation: ObservationLayout | tuple[str, ...] | list[str] | str | None
     reward: RewardLike | None
     horizon: int | None
-    split: str
+    split: SplitLike
     test_fraction: float
     embargo_ns: int
-    start: str | int
+    start: StartLike
     capital: float | None
     latency: LatencyLike | None
     queue: str | None

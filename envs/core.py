@@ -20,7 +20,7 @@ from lobgym.envs.markets import TapeLike
 from lobgym.envs.randomise import Randomiser
 from lobgym.envs.realism import FeesLike, LatencyLike
 from lobgym.envs.rewards import RewardFacts, RewardLike, RewardPlan
-from lobgym.envs.spans import EpisodeStarts
+from lobgym.envs.spans import EpisodeStarts, SplitLike, StartLike
 from lobgym.envs.stepping import (
     COLUMNS,
     DECODED,
@@ -145,10 +145,10 @@ class EnvCore:
         observation: ObservationLayout | tuple[str, ...] | list[str] | str | None = None,
         reward: RewardLike | None = None,
         horizon: int | None = 600,
-        split: str = "all",
+        split: SplitLike = "all",
         test_fraction: float = 0.3,
         embargo_ns: int = 60_000_000_000,
-        start: str | int = "random",
+        start: StartLike = "random",
         capital: float | None = None,
         latency: LatencyLike | None = None,
         queue: str | None = None,

@@ -8,12 +8,15 @@ Three kinds of profile:
   pool of specialists, each trained to start from one position, hangs below one choice of the router.
 
 `BoundPool` is a pool on a desk: it turns choices and observations into the raw actions of the lower environment.
+A pool of many policies of one shape may bring a `JointActor`, which is asked once a step for all lanes, in place of
+every policy for its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -28,6 +31,7 @@ __all__ = [
     "Actor",
     "BoundPool",
     "CodeProfile",
+    "JointActor",
     "PolicyProfile",
     "Pool",
     "PoolLike",
@@ -37,6 +41,7 @@ __all__ = [
 ]
 
 POOL_MAX: Final = 256  # profiles of a pool
+_JOINT: Final = -1  # in place of an actor's number
 _POSITION_COLUMN: Final = "inventory"  # position / position limit, as the lane knows it
 
 
@@ -50,6 +55,23 @@ class Actor(Protocol):
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Observations float32[n, D] -> actions float32[n, A] in [-1, 1], or int64[n] choices."""
+
+
+@runtime_checkable
+class JointActor(Protocol):
+    """What acts for all policies of a pool at once, as each of them would.
+
+    Attributes:
+        columns: what it reads, in its order, names of columns.
+    """
+
+    columns: tuple[str, ...]
+
+    def act_as(self, actors: NDArray[np.int64], observations: NDArray[np.float32]) -> NDArray[Any]:
+        """What actor `actors[i]` (its number in `Pool.actors`, a policy's) says to row i of float32[n, D].
+
+        An answer must be the one that the actor's own policy gives, and depend on its row alone.
+        """
 
 
 @dataclass(frozen=True)
@@ -91,14 +113,18 @@ class PositionProfile:
         name: in the pool, unique.
         positions: fractions of the position limit in [-1, 1], one a member.
         members: rules and policies.
+        nearest: False takes the last member at or below the position instead, the first one where there is none; the
+            positions must ascend then. (What EarnHFT's published code does, kept to measure what it costs.)
 
     Raises:
-        ParamsError: no members, as many positions as members are not there, or one is out of range.
+        ParamsError: no members, as many positions as members are not there, one is out of range, or they do not ascend
+            where they have to.
     """
 
     name: str
     positions: tuple[float, ...]
     members: tuple[CodeProfile | PolicyProfile, ...]
+    nearest: bool = True
 
     def __post_init__(self) -> None:
         if not self.members or len(self.positions) != len(self.members):
@@ -111,6 +137,16 @@ class PositionProfile:
                 raise ParamsError(f"a member of {self.name!r} must be a CodeProfile or a PolicyProfile, got {member!r}")
         if not all(-1.0 <= position <= 1.0 for position in self.positions):
             raise ParamsError(f"positions of profile {self.name!r} must lie between -1 and 1, got {self.positions}")
+        if not self.nearest and any(low >= high for low, high in pairwise(self.positions)):
+            raise ParamsError(f"positions of profile {self.name!r} must ascend to be cut off at, got {self.positions}")
+
+    def member_at(self, held: NDArray[np.float32]) -> NDArray[np.int64]:
+        """int64[n]: the member that acts from each of these positions (fractions of the limit) on."""
+        positions = np.asarray(self.positions, np.float64)
+        if self.nearest:
+            return np.argmin(np.abs(held.astype(np.float64)[:, None] - positions[None, :]), axis=1).astype(np.int64)
+        below = np.searchsorted(positions.astype(np.float32), held, side="right") - 1
+        return np.maximum(below, 0).astype(np.int64)
 
 
 Profile: TypeAlias = CodeProfile | PolicyProfile | PositionProfile
@@ -121,11 +157,16 @@ PoolLike: TypeAlias = "Pool | Sequence[Profile | Actor]"
 class Pool:
     """The profiles of a router, in the order of its choices.
 
+    Attributes:
+        profiles: see above.
+        joint: acts for all policies among them at once; None asks each policy for its own lanes.
+
     Raises:
         ParamsError: fewer than two profiles or more than POOL_MAX, something else than a profile, a name used twice.
     """
 
     profiles: tuple[Profile, ...]
+    joint: JointActor | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.profiles) <= POOL_MAX:
@@ -174,6 +215,8 @@ class Pool:
         for actor in self.actors:
             if isinstance(actor, PolicyProfile):
                 wanted.update(dict.fromkeys(_columns_of(actor, own)))
+        if self.joint is not None:
+            wanted.update(dict.fromkeys(self.joint.columns))
         if any(isinstance(profile, PositionProfile) for profile in self.profiles):
             wanted[_POSITION_COLUMN] = None
         return tuple(wanted)
@@ -269,20 +312,21 @@ class BoundPool:
         counts = [len(p.members) if isinstance(p, PositionProfile) else 1 for p in pool.profiles]
         self._first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
         self._by_position = [
-            (choice, np.asarray(profile.positions, np.float64))
-            for choice, profile in enumerate(pool.profiles)
-            if isinstance(profile, PositionProfile)
+            (choice, profile) for choice, profile in enumerate(pool.profiles) if isinstance(profile, PositionProfile)
         ]
+        self._joint = pool.joint
+        self._is_policy = np.array([isinstance(actor, PolicyProfile) for actor in pool.actors])
+        if pool.joint is not None:
+            self._joint_where = np.array([spec.layout.columns.index(name) for name in pool.joint.columns], np.intp)
         self._inventory = spec.layout.columns.index(_POSITION_COLUMN) if self._by_position else -1
         self.rules_only = not self._policies
 
     def actors(self, choices: NDArray[np.int64], observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """int64[N]: the number of the actor (`Pool.actors`) that stands behind each lane's choice just now."""
         chosen: NDArray[np.int64] = self._first[choices]
-        for choice, positions in self._by_position:
+        for choice, profile in self._by_position:
             rows = np.flatnonzero(choices == choice)
-            away = np.abs(observations[rows, self._inventory].astype(np.float64)[:, None] - positions[None, :])
-            chosen[rows] += np.argmin(away, axis=1)
+            chosen[rows] += profile.member_at(observations[rows, self._inventory])
         return chosen
 
     def codes(self, actors: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -301,6 +345,12 @@ class BoundPool:
             ActionError: a policy's answer has a wrong shape, or is not an integer where choices are wanted.
         """
         raw: NDArray[Any] = self._raw[actors]
+        if self._joint is not None:
+            rows = np.flatnonzero(self._is_policy[actors] & live)
+            if rows.size:
+                answer = self._joint.act_as(actors[rows], observations[np.ix_(rows, self._joint_where)])
+                raw[rows] = self._checked(_JOINT, answer, rows.size)
+            return raw
         for number, policy, where in self._policies:
             rows = np.flatnonzero((actors == number) & live)
             if rows.size:
@@ -313,10 +363,10 @@ class BoundPool:
         if not self._continuous and array.shape == (rows, 1):
             array = array[:, 0]
         if array.shape != wanted or array.dtype.kind not in ("fiu" if self._continuous else "iu"):
+            who = "the joint actor" if number == _JOINT else f"policy {self._names[number]!r}"
             raise ActionError(
-                f"policy {self._names[number]!r} must answer {rows} observations with "
-                f"{'float32' if self._continuous else 'integers'} of shape {list(wanted)}, "
-                f"got {array.dtype} of shape {list(array.shape)}"
+                f"{who} must answer {rows} observations with {'float32' if self._continuous else 'integers'} of shape "
+                f"{list(wanted)}, got {array.dtype} of shape {list(array.shape)}"
             )
         return array
 

@@ -23,7 +23,7 @@ from lobgym.envs.pool import BoundPool, Pool, PoolLike, default_pool
 from lobgym.sim.actions import KINDS
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
-from lobgym.sim.errors import ActionError, ParamsError
+from lobgym.sim.errors import ActionError, LayoutError, ParamsError
 from lobgym.sim.market import Market
 from lobgym.sim.observation import DEFAULT_COLUMNS, ObservationLayout
 
@@ -144,6 +144,16 @@ class RouterCore:
         acted = np.flatnonzero(self.choice != _NONE)
         out[acted, self.layout.size + self.choice[acted]] = 1.0
         return out
+
+    def column(self, name: str) -> NDArray[np.float32]:
+        """float32[N], fresh: a column of the desk's observation, each lane's at its own time.
+
+        Raises:
+            LayoutError: neither the router nor its pool reads it.
+        """
+        if name not in self.spec.layout.columns:
+            raise LayoutError(f"nothing here reads {name!r}, only {', '.join(self.spec.layout.columns)}")
+        return self._rows[:, self.spec.layout.columns.index(name)].copy()
 
     def step(self, actions: ArrayLike, mask: NDArray[np.bool_] | None = None) -> RouterTransition:
         """A macro step of the lanes of `mask` (default: all); the actions of other lanes are not read.

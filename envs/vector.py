@@ -56,10 +56,10 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         reward: `RewardTerms`, a function of (StepResult, RewardFacts), or a tuple of both; None takes the kind's.
         task: the parent orders of an execution environment (`lobgym.envs.tasks`).
         horizon: steps of an episode; None lets it last until the end of its part of the tape.
-        split: "all", "train" or "test" part of the tape.
+        split: "all", "train" or "test" part of the tape, or a span (low_ns, high_ns) of it.
         test_fraction: share of the tape's time that is for testing.
         embargo_ns: time between the parts that belongs to neither, nanoseconds.
-        start: "random", or the start time of every episode in nanoseconds.
+        start: "random", the start time of every episode in nanoseconds, or a sequence of one for each lane.
         capital: an episode terminates when equity has fallen by this amount of quote units (inverse: base units); None
             takes the value of the position limit at the tape's first price.
 

@@ -17,7 +17,7 @@ import numpy as np
 from lobgym.sim.jit import njit
 from lobgym.sim.rng import below
 
-__all__ = ["BOOTSTRAP_STREAM", "Interval", "bootstrap_interval", "fixed_mean", "max_drawdown"]
+__all__ = ["BOOTSTRAP_STREAM", "Interval", "bootstrap_interval", "fixed_mean", "max_drawdown", "quantile"]
 
 BOOTSTRAP_STREAM: Final = 0x626F6F74  # "boot": keeps these draws apart from every other use of the same seed
 RESAMPLES: Final = 10_000
@@ -78,7 +78,7 @@ def bootstrap_interval(
     _resample(seed, sample, means)
     means.sort()
     tail = (1.0 - level) / 2.0
-    low, high = _quantile(means, tail), _quantile(means, 1.0 - tail)
+    low, high = quantile(means, tail), quantile(means, 1.0 - tail)
     # Equal values may leave the resampled sum an ulp away from the exact one.
     return Interval(mean, min(low, mean), max(high, mean), level, len(values))
 
@@ -96,7 +96,8 @@ def _resample(seed: int, sample: np.ndarray, means: np.ndarray) -> None:
         means[r] = total / size
 
 
-def _quantile(ordered: np.ndarray, fraction: float) -> float:
+def quantile(ordered: np.ndarray, fraction: float) -> float:
+    """Quantile of one or more ascending values, interpolated linearly between two neighbours."""
     position = fraction * (len(ordered) - 1)
     left = math.floor(position)
     right = min(left + 1, len(ordered) - 1)

@@ -192,9 +192,10 @@ class TournamentSettings:
         segment_ns: shortest segment.
         bar_ns: distance of the mids that are filtered.
         order, cutoff_ns: of the low-pass filter; the shortest period that passes.
-        merge_share: shorter segments than this share of the longest are merged into a neighbour at first.
         evaluations_max: segments of a label that are walked; the longest come first.
-        lanes: agents that are walked side by side.
+        shrink: an agent's mean in a label's segments is drawn towards its mean over all segments as if so many
+            segments more had earned that; the published code has 0.
+        lanes: lanes that are walked side by side, about.
     """
 
     labels: int = 5
@@ -202,15 +203,15 @@ class TournamentSettings:
     bar_ns: int = SECOND_NS
     order: int = 1
     cutoff_ns: int = 20 * SECOND_NS
-    merge_share: float = 0.0
     evaluations_max: int = 1_000_000
+    shrink: float = 0.0
     lanes: int = 512
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "segment_ns", "bar_ns", "order", "cutoff_ns", "evaluations_max", "lanes")
         _at_least(self, 2, "labels")
-        if not 0.0 <= self.merge_share < 1.0:
-            raise TrainError(f"expected 0 <= merge_share < 1, got {self.merge_share}")
+        if not 0.0 <= self.shrink < float("inf"):
+            raise TrainError(f"expected shrink >= 0, got {self.shrink}")
 
 
 @dataclass(frozen=True)
