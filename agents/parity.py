@@ -21,7 +21,16 @@ from lobgym.agents.errors import ExportError, PolicyError
 from lobgym.agents.export import INPUT_NAME, OUTPUT_NAME, decision_module
 from lobgym.sim.actions import ActionSpec
 
-__all__ = ["RAW_TOLERANCE", "OnnxPolicy", "ParityReport", "check_parity", "extreme_observations"]
+__all__ = [
+    "OBSERVATIONS_MIN",
+    "RAW_TOLERANCE",
+    "OnnxPolicy",
+    "ParityReport",
+    "check_parity",
+    "choice_margins",
+    "extreme_observations",
+    "find_problems",
+]
 
 RAW_TOLERANCE: Final = 1e-5
 OBSERVATIONS_MIN: Final = 20_000
@@ -73,7 +82,7 @@ class ParityReport:
         extremes: how many of them were made up rather than met.
         flips: decisions whose codes differ.
         first_flip: index of the first, -1 if none.
-        raw_difference_max: largest |onnx - torch| over all raw outputs.
+        raw_difference_max: largest |onnx - torch| over all raw outputs, in their own unit.
         margin_min: smallest distance of a decision to another one: to a bin's edge (Box), or between the best and
             the second best value (Discrete).
         margin_p01: its 1st percentile.
@@ -154,10 +163,11 @@ def check_parity(
     codes = action_spec.decode(np.argmax(raw, axis=1).astype(np.int64) if discrete else raw)
 
     differs = np.any(codes.reshape(len(rows), -1) != expected_codes.reshape(len(rows), -1), axis=1)
-    margins = _choice_margins(raw) if discrete else _bin_margins(raw, action_spec)
+    margins = choice_margins(raw) if discrete else _bin_margins(raw, action_spec)
     flips, difference = int(differs.sum()), float(np.abs(raw - expected_raw).max())
     distinct = len(np.unique(codes.reshape(len(rows), -1), axis=0))
-    problems = _problems(len(met), observations_min, flips, difference, distinct)
+    scale = max(1.0, float(np.abs(expected_raw).max()))
+    problems = find_problems(len(met), observations_min, flips, difference / scale, distinct)
     return ParityReport(
         observations=len(rows),
         extremes=len(made_up),
@@ -171,8 +181,13 @@ def check_parity(
     )
 
 
-def _problems(met: int, met_min: int, flips: int, difference: float, distinct: int) -> tuple[str, ...]:
-    """Every reason why an export may not stand for its model, as sentences."""
+def find_problems(met: int, met_min: int, flips: int, difference: float, distinct: int) -> tuple[str, ...]:
+    """Every reason why an export may not stand for its model, as sentences.
+
+    Args:
+        difference: of raw outputs, relative to the largest of them where that exceeds 1: values of actions have no
+            fixed scale, and float32 keeps about seven digits whatever it is.
+    """
     found = []
     if met < met_min:
         found.append(f"{met} observations, at least {met_min} are needed: let the policy act longer")
@@ -199,7 +214,7 @@ def _predict(model: BaseAlgorithm, rows: NDArray[np.float32]) -> NDArray[Any]:
     )
 
 
-def _choice_margins(raw: NDArray[np.float32]) -> NDArray[np.float64]:
+def choice_margins(raw: NDArray[np.float32]) -> NDArray[np.float64]:
     """Best minus second best value per row: float64[N]."""
     best = np.sort(raw.astype(np.float64), axis=1)
     return best[:, -1] - best[:, -2]

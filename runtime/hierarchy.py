@@ -87,12 +87,12 @@ class HierarchyReader:
         """The row of `members` that belongs to an observation's position.
 
         That is the nearest of the positions, the first of two equally near ones; or, rounding down, the last one that
-        is not above it, the first where all are.
+        is not above it (as float32), the first where all are.
         """
-        held = float(observation[self._inventory])
+        held = observation[self._inventory]
         if self._nearest:
-            return int(np.argmin(np.abs(self._positions - held)))
-        return max(0, int(np.searchsorted(self._positions, held, side="right")) - 1)
+            return int(np.argmin(np.abs(self._positions - np.float64(held))))
+        return max(0, int(np.searchsorted(self._positions.astype(np.float32), held, side="right")) - 1)
 
     def read(
         self, raw: NDArray[np.float32], observation: NDArray[np.float32], clock: MacroClock | None = None
