@@ -9,6 +9,7 @@ LobgymError
     +-- PolicyError          a policy asked for something that it cannot do
     +-- TrialError           a trial that cannot be written down
     +-- JobError             tasks of a batch that could not be brought to their results
+    +-- CalibrationError     a training part that does not say what was asked of it
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lobgym.sim.errors import LobgymError
 
 __all__ = [
     "AgentError",
+    "CalibrationError",
     "ExportError",
     "JobError",
     "ModelHashError",
@@ -57,3 +59,7 @@ class TrialError(AgentError):
 
 class JobError(AgentError):
     """Tasks of a batch that could not be brought to their results."""
+
+
+class CalibrationError(AgentError):
+    """A training part that does not say what was asked of it."""
