@@ -5,6 +5,9 @@ LobgymError
     +-- TrainError           a training configuration or run that cannot go on
     |   +-- RunFolderError   a run folder that exists already, or lacks what a run writes
     |   +-- ModelHashError   a model file that is not the one its run wrote
+    |   +-- CheckpointError  a checkpoint from which no run can go on
+    |   +-- DefaultsError    a file of default settings that says something unknown
+    |   +-- TuneError        a search over settings that cannot go on
     +-- ExportError          a model that cannot become an ONNX policy
     +-- PolicyError          a policy asked for something that it cannot do
     +-- TrialError           a trial that cannot be written down
@@ -19,6 +22,8 @@ from lobgym.sim.errors import LobgymError
 __all__ = [
     "AgentError",
     "CalibrationError",
+    "CheckpointError",
+    "DefaultsError",
     "ExportError",
     "JobError",
     "ModelHashError",
@@ -26,6 +31,7 @@ __all__ = [
     "RunFolderError",
     "TrainError",
     "TrialError",
+    "TuneError",
 ]
 
 
@@ -43,6 +49,18 @@ class RunFolderError(TrainError):
 
 class ModelHashError(TrainError):
     """A model file that is not the one its run wrote."""
+
+
+class CheckpointError(TrainError):
+    """A checkpoint from which no run can go on."""
+
+
+class DefaultsError(TrainError):
+    """A file of default settings that says something unknown."""
+
+
+class TuneError(TrainError):
+    """A search over settings that cannot go on."""
 
 
 class ExportError(AgentError):
