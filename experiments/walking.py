@@ -116,7 +116,7 @@ def cross_validate(
     ]  # fmt: skip
     cells = run_jobs(fold_cell, tasks, folder, progress=progress, **jobs)
     unit = cells[0]["money_unit"]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "groups": list(fold.groups), "train_s": fold.train_ns / 1e9,
             "pnl": [value * unit for one in cell["spans"] for value in one["pnl"]],
