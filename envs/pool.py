@@ -144,7 +144,9 @@ class PositionProfile:
         """int64[n]: the member that acts from each of these positions (fractions of the limit) on."""
         positions = np.asarray(self.positions, np.float64)
         if self.nearest:
-            return np.argmin(np.abs(held.astype(np.float64)[:, None] - positions[None, :]), axis=1).astype(np.int64)
+            away = np.abs(held.astype(np.float64)[:, None] - positions[None, :])
+            nearest: NDArray[np.int64] = np.argmin(away, axis=1).astype(np.int64)
+            return nearest
         below = np.searchsorted(positions.astype(np.float32), held, side="right") - 1
         return np.maximum(below, 0).astype(np.int64)
 

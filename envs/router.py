@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from lobgym.envs.lone import LoneLane, plain
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.pool import Pool, PoolLike
 from lobgym.envs.rendering import RENDER_FPS, RENDER_MODES, check_render_mode
@@ -15,19 +16,19 @@ from lobgym.envs.router_core import RouterCore
 from lobgym.envs.router_vector import router_spaces
 from lobgym.envs.router_view import watch_router
 from lobgym.sim.desk_spec import DeskSpec
-from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout
 
 __all__ = ["RouterEnv"]
 
 
-class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+class RouterEnv(LoneLane, gymnasium.Env[NDArray[np.float32], np.int64]):
     """One router. Arguments, episodes and infos are those of `RouterVectorEnv`, for a single lane.
 
     Infos hold plain integers and floats. Copies and pickles carry the arguments, the pool's policies among them, and
     the lane's state; the compiled market is shared, or made again where it is not there.
     """
 
+    core: RouterCore
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "render_modes": list(RENDER_MODES),
         "render_fps": RENDER_FPS,
@@ -66,7 +67,7 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         super().reset(seed=seed, options=options)
         self.core.seed(seed, self._mask)
         starts = self.core.begin(self._mask)
-        info = {key: _plain(values[0]) for key, values in self.core.start_values(starts).items()}
+        info = {key: plain(values[0]) for key, values in self.core.start_values(starts).items()}
         return self.core.observe()[0], info
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -76,37 +77,8 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             ResetNeededError: no episode is running. ActionError: a choice that the pool does not have.
         """
         step = self.core.step(np.asarray(action)[None])
-        info: dict[str, Any] = {key: _plain(values[0]) for key, values in step.values.items()}
+        info: dict[str, Any] = {key: plain(values[0]) for key, values in step.values.items()}
         terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
         if terminated or truncated:
-            info["summary"] = {key: _plain(values[0]) for key, values in self.core.summary().items()}
+            info["summary"] = {key: plain(values[0]) for key, values in self.core.summary().items()}
         return step.observations[0], float(step.rewards[0]), terminated, truncated, info
-
-    def render(self) -> Any:
-        """A picture, a text, or None; every step below is drawn. See `lobgym.envs.rendering.Renderer`."""
-        return None if self._renderer is None else self._renderer.render()
-
-    def close(self) -> None:
-        """Close the window of mode "human"."""
-        if self._renderer is not None:
-            self._renderer.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        arguments = dict(self._arguments)
-        if isinstance(arguments["tape"], Market):
-            arguments["tape"] = arguments["tape"].tape
-        skip = {"core", "_arguments", "_renderer"}
-        rest = {name: value for name, value in self.__dict__.items() if name not in skip}
-        return {"arguments": arguments, "core": self.core.state(), "rest": rest}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state["arguments"])  # type: ignore[misc]
-        self.core.restore(state["core"])
-        self.__dict__.update(state["rest"])
-        if self._renderer is not None:
-            self._renderer.began()
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy as Python's; a name as it is."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -15,8 +15,8 @@ from lobgym.envs.pool import PoolLike
 from lobgym.envs.rendering import RENDER_FPS, VECTOR_RENDER_MODES, check_render_mode
 from lobgym.envs.router_core import RouterCore, RouterTransition
 from lobgym.envs.router_view import watch_router
+from lobgym.envs.vector import put, reset_mask
 from lobgym.sim.desk_spec import DeskSpec
-from lobgym.sim.errors import ParamsError
 from lobgym.sim.observation import ObservationLayout
 
 __all__ = ["RouterVectorEnv", "router_spaces"]
@@ -94,10 +94,7 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start new episodes: in all lanes, or in those of `options["reset_mask"]` (bool[N])."""
-        mask = (options or {}).get("reset_mask")
-        mask = self._everyone if mask is None else np.asarray(mask)
-        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-            raise ParamsError(f"reset_mask must be bool[{self.num_envs}] with at least one lane set, got {mask!r}")
+        mask = reset_mask(options, self._everyone)
         self.core.seed(seed, mask)
         starts = self.core.begin(mask)
         self._pending = self._pending & ~mask
@@ -118,9 +115,9 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]
         if self.autoreset_mode == AutoresetMode.SAME_STEP and done.any():
             return self._reset_in_step(step, done)
         for key, values in step.values.items():
-            _put(infos, key, values, ~fresh)
+            put(infos, key, values, ~fresh)
         if done.any():
-            _put(infos, "summary", self._summary(done), done)
+            put(infos, "summary", self._summary(done), done)
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
             self._pending = done
         return step.observations, step.rewards, step.terminated, step.truncated, infos
@@ -132,14 +129,14 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]
         infos: dict[str, Any] = {}
         final_info: dict[str, Any] = {}
         for key, values in step.values.items():
-            _put(infos, key, values, ~done)
-            _put(final_info, key, values, done)
-        _put(final_info, "summary", self._summary(done), done)
+            put(infos, key, values, ~done)
+            put(final_info, key, values, done)
+        put(final_info, "summary", self._summary(done), done)
         final_obs = np.full(self.num_envs, None, object)
         for i in np.flatnonzero(done):
             final_obs[i] = step.observations[i].copy()
-        _put(infos, "final_obs", final_obs, done)
-        _put(infos, "final_info", final_info, done)
+        put(infos, "final_obs", final_obs, done)
+        put(infos, "final_info", final_info, done)
         self._put_start(infos, self.core.next_episode(done), done)
         return self.core.observe(), step.rewards, step.terminated, step.truncated, infos
 
@@ -149,16 +146,10 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]
 
     def _put_start(self, infos: dict[str, Any], starts: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:
         for key, values in self.core.start_values(starts).items():
-            _put(infos, key, values, mask)
+            put(infos, key, values, mask)
 
     def _summary(self, done: NDArray[np.bool_]) -> dict[str, Any]:
         summary: dict[str, Any] = {}
         for key, values in self.core.summary().items():
-            _put(summary, key, values, done)
+            put(summary, key, values, done)
         return summary
-
-
-def _put(infos: dict[str, Any], key: str, values: Any, mask: NDArray[np.bool_]) -> None:
-    """Gymnasium's convention: a key's values for all lanes, and under `_key` the lanes for which they are meant."""
-    infos[key] = values
-    infos[f"_{key}"] = mask.copy()

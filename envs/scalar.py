@@ -10,26 +10,29 @@ from numpy.typing import NDArray
 
 from lobgym.envs.arguments import CoreArguments
 from lobgym.envs.core import INFO_KEYS, EnvCore, Transition
+from lobgym.envs.lone import LoneLane, plain
 from lobgym.envs.markets import TapeLike
 from lobgym.envs.rendering import RENDER_FPS, RENDER_MODES, Renderer, check_render_mode
 from lobgym.envs.stepping import END_COLUMN, ENDS
 from lobgym.envs.vector import action_space_of, observation_space_of
-from lobgym.sim.market import Market
 
 __all__ = ["LobEnv"]
 
 
-class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
+class LobEnv(LoneLane, gymnasium.Env[NDArray[np.float32], Any]):
     """One trader on one tape. Arguments, episodes and infos are those of `LobVectorEnv`, for a single lane.
 
     Infos hold plain integers and floats. Copies and pickles carry the arguments and the lane's state; the compiled
     market is shared, or made again where it is not there.
     """
 
+    core: EnvCore
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "render_modes": list(RENDER_MODES),
         "render_fps": RENDER_FPS,
     }
+
+    _made = LoneLane._made | {"_buffers"}
 
     def __init__(
         self,
@@ -83,34 +86,5 @@ class LobEnv(gymnasium.Env[NDArray[np.float32], Any]):
         if not step.ended:
             return step.observations[0], reward, False, False, info
         info["end"] = ENDS[values[END_COLUMN]]
-        info["summary"] = {key: _plain(array[0]) for key, array in self.core.summary().items()}
+        info["summary"] = {key: plain(array[0]) for key, array in self.core.summary().items()}
         return step.observations[0], reward, bool(step.flags[0, 0]), bool(step.flags[1, 0]), info
-
-    def render(self) -> Any:
-        """A picture, a text, or None; see `lobgym.envs.rendering.Renderer`."""
-        return None if self._renderer is None else self._renderer.render()
-
-    def close(self) -> None:
-        """Close the window of mode "human"."""
-        if self._renderer is not None:
-            self._renderer.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        arguments = dict(self._arguments)
-        if isinstance(arguments["tape"], Market):
-            arguments["tape"] = arguments["tape"].tape
-        skip = {"core", "_arguments", "_renderer", "_buffers"}
-        rest = {name: value for name, value in self.__dict__.items() if name not in skip}
-        return {"arguments": arguments, "core": self.core.state(), "rest": rest}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state["arguments"])  # type: ignore[misc]
-        self.core.restore(state["core"])
-        self.__dict__.update(state["rest"])
-        if self._renderer is not None:
-            self._renderer.began()
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy as Python's; a name as it is."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -19,7 +19,7 @@ from lobgym.sim.actions import ActionSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.observation import ObservationLayout
 
-__all__ = ["RENDER_FPS", "LobVectorEnv", "action_space_of", "observation_space_of"]
+__all__ = ["RENDER_FPS", "LobVectorEnv", "action_space_of", "observation_space_of", "put", "reset_mask"]
 
 # What a step's infos tell, and the masks that Gymnasium wants beside it.
 _STEP_KEYS: Final = (*INFO_KEYS, "mid", "end")
@@ -109,10 +109,7 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start new episodes: in all lanes, or in those of `options["reset_mask"]` (bool[N])."""
-        mask = (options or {}).get("reset_mask")
-        mask = self._everyone if mask is None else np.asarray(mask)
-        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-            raise ParamsError(f"reset_mask must be bool[{self.num_envs}] with at least one lane set, got {mask!r}")
+        mask = reset_mask(options, self._everyone)
         self.core.seed(seed, mask)
         starts = self.core.begin(mask)
         if self._pending is not None:
@@ -147,7 +144,7 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         return step.observations, step.rewards, step.terminated, step.truncated, infos
 
     def _finish(self, infos: dict[str, Any], done: NDArray[np.bool_]) -> None:
-        _put(infos, "summary", self._summary(done), done)
+        put(infos, "summary", self._summary(done), done)
         self._keep_pending(done)
 
     def _keep_pending(self, lanes: NDArray[np.bool_]) -> None:
@@ -159,12 +156,12 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         """SAME_STEP: the observation is already the next episode's, the last one goes into the infos."""
         infos = self._step_infos(step, ~done)
         final_info = self._step_infos(step, done)
-        _put(final_info, "summary", self._summary(done), done)
+        put(final_info, "summary", self._summary(done), done)
         final_obs = np.full(self.num_envs, None, object)
         for i in np.flatnonzero(done):
             final_obs[i] = step.observations[i].copy()
-        _put(infos, "final_obs", final_obs, done)
-        _put(infos, "final_info", final_info, done)
+        put(infos, "final_obs", final_obs, done)
+        put(infos, "final_info", final_info, done)
         infos.update(self._reset_infos(self.core.next_episode(done), done))
         return self.core.desk.observe(), step.rewards, step.terminated, step.truncated, infos
 
@@ -181,23 +178,32 @@ class LobVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
 
     def _reset_infos(self, starts: NDArray[np.int64], mask: NDArray[np.bool_]) -> dict[str, Any]:
         infos: dict[str, Any] = {}
-        _put(infos, "start_ns", starts, mask)
-        _put(infos, "episode_id", self.core.episode.copy(), mask)
+        put(infos, "start_ns", starts, mask)
+        put(infos, "episode_id", self.core.episode.copy(), mask)
         assert self.core.seeds is not None
-        _put(infos, "lane_seed", self.core.seeds.copy(), mask)
+        put(infos, "lane_seed", self.core.seeds.copy(), mask)
         if self.core.tasks is not None:
-            _put(infos, "task_side", self.core.desk.tasks["side"].copy(), mask)
-            _put(infos, "task_lots", self.core.desk.tasks["lots"].copy(), mask)
+            put(infos, "task_side", self.core.desk.tasks["side"].copy(), mask)
+            put(infos, "task_lots", self.core.desk.tasks["lots"].copy(), mask)
         return infos
 
     def _summary(self, done: NDArray[np.bool_]) -> dict[str, Any]:
         summary: dict[str, Any] = {}
         for key, values in self.core.summary().items():
-            _put(summary, key, values, done)
+            put(summary, key, values, done)
         return summary
 
 
-def _put(infos: dict[str, Any], key: str, values: Any, mask: NDArray[np.bool_]) -> None:
+def reset_mask(options: dict[str, Any] | None, everyone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """bool[N]: the lanes that a reset is for, those of `options["reset_mask"]` or all."""
+    mask = (options or {}).get("reset_mask")
+    mask = everyone if mask is None else np.asarray(mask)
+    if mask.shape != everyone.shape or mask.dtype != np.bool_ or not mask.any():
+        raise ParamsError(f"reset_mask must be bool[{len(everyone)}] with at least one lane set, got {mask!r}")
+    return mask
+
+
+def put(infos: dict[str, Any], key: str, values: Any, mask: NDArray[np.bool_]) -> None:
     """Gymnasium's convention: a key's values for all lanes, and under `_key` the lanes for which they are meant."""
     infos[key] = values
     infos[f"_{key}"] = mask.copy()
