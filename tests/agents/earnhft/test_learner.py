@@ -48,7 +48,8 @@ def losses_by_hand(net: QWeights, target: QWeights, b: Batch, gamma: float, doub
 def test_losses_are_the_formulas(double: bool) -> None:
     net = QNet(2, TARGETS, 3, 8, seed=1)
     learner = Learner(net, 0.9, 0.05, 1.0, double)
-    learner._target.b3[0] += 1.0  # so that the two nets prefer different actions
+    learner._target.w3.neg_()  # so that the two nets prefer different actions
+    learner._target.b3.neg_()
     for k in range(4):
         before, kept = net.weights(COLUMNS, TARGETS), learner._target.weights(COLUMNS, TARGETS)
         batch = random_batch(seed=k)
