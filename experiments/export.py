@@ -93,19 +93,19 @@ def _export_earnhft(run: Path, out: str | Path, name: str | None, agent: int | N
     meta = _meta(config.tape, record.tape_digest, config.seed, "earnhft", steps, record.commit, name)
     golden = _golden(met)
     original.reset(len(golden), 0)
-    codes = original.act(golden)[:, None]
+    codes = [original.act(golden)]
     if agent is None:
+        codes += original.last
         export = hierarchy_graph(original)
         onnx_bytes = export.onnx
         parity: ParityReport = check_hierarchy(original, export, episodes)
         meta["hierarchy"] = export.hierarchy
-        codes = np.stack([codes[:, 0], *original.last], axis=1)
     else:
         onnx_bytes = export_agent(agents[agent], spec)
         parity = check_agent(agents[agent], spec, onnx_bytes, met)
     parity.require_ok()
     raw = OnnxPolicy(onnx_bytes, discrete=True).raw(golden)
-    folder = write_bundle(out, onnx_bytes, spec, meta, golden, raw, codes)
+    folder = write_bundle(out, onnx_bytes, spec, meta, golden, raw, np.stack(codes, axis=1))
     return ExportResult(folder, config.tape, parity, hashlib.sha256(onnx_bytes).hexdigest())
 
 
