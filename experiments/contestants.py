@@ -6,6 +6,7 @@
 | a bundle's folder | its ONNX network                                         | the desk that the bundle pins    |
 | a run's folder    | what `lobgym train` left, exported                       | the desk that it was trained at  |
 | an EarnHFT folder | its hierarchy                                            | the desk that it was trained at  |
+| `RUN#single`, ... | that with a part taken away (`experiments.ablations`)    | the desk that it was trained at  |
 | `module:function` | what `function(market)` returns, a `(policy, desk spec)` | that desk                        |
 
 The venue and, of policies written by hand, the time between two decisions may be changed.
@@ -56,11 +57,12 @@ class Contestant:
         Raises:
             EvaluationError: it is none of the table's.
         """
-        folder = Path(text)
+        named, _, part = text.partition("#")
+        folder = Path(named)
         if folder.is_dir():
             for source, mark in _MARKS:
-                if (folder / mark).exists():
-                    return cls(folder.resolve().name, source, str(folder), _digest(folder))
+                if (folder / mark).exists() and (source == "earnhft" or not part):
+                    return cls(folder.resolve().name + (f"#{part}" if part else ""), source, text, _digest(folder))
             raise EvaluationError(
                 f"{text} is neither a bundle nor a run: expected one of {', '.join(mark for _, mark in _MARKS)} in it"
             )
@@ -90,7 +92,8 @@ class Contestant:
         Raises:
             EvaluationError: a folder that has changed since it was named.
         """
-        if self.digest and _digest(Path(self.where)) != self.digest:
+        folder = Path(self.where.partition("#")[0])
+        if self.digest and _digest(folder) != self.digest:
             raise EvaluationError(f"{self.where} is not what it was when this comparison was set up: start it anew")
         changes: dict[str, Any] = {} if params is None else {"params": params}
         if self.source == "baseline":
@@ -103,7 +106,10 @@ class Contestant:
             module, _, function = self.where.partition(":")
             policy, spec = getattr(import_module(module), function)(market)
             return policy, spec.replace(**changes)
-        policy, spec = {"bundle": _bundle, "run": _run, "earnhft": _earnhft}[self.source](Path(self.where), market)
+        if self.source == "earnhft":
+            policy, spec = _earnhft(folder, self.where.partition("#")[2])
+        else:
+            policy, spec = {"bundle": _bundle, "run": _run}[self.source](folder, market)
         return policy, spec.replace(**changes)
 
 
@@ -127,11 +133,13 @@ def _run(folder: Path, market: Market) -> tuple[Policy, DeskSpec]:
     return OnnxPolicy(export_policy(run.model), run.record.discrete, run.config.algo), run.spec
 
 
-def _earnhft(folder: Path, market: Market) -> tuple[Policy, DeskSpec]:
+def _earnhft(folder: Path, part: str) -> tuple[Policy, DeskSpec]:
     from lobgym.agents.earnhft.pipeline import load_earnhft
+    from lobgym.experiments.ablations import ablated
 
     result = load_earnhft(folder)
-    return result.hierarchy, result.spec
+    policy: Policy = ablated(result, part) if part else result.hierarchy
+    return policy, result.spec
 
 
 def _digest(folder: Path) -> str:
