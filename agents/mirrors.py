@@ -10,6 +10,7 @@ them is to float32 bin centres, which both sides do alike.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Final
 
@@ -99,7 +100,10 @@ def export_rule(policy: Policy) -> bytes:
             f"{policy.name} is not a function of the observation alone (it draws, counts steps or remembers), so it "
             "cannot leave as one ONNX graph"
         )
-    return export_module(RuleModule(policy).eval(), policy.spec.layout.size)
+    with warnings.catch_warnings():
+        # Tables and limits are meant to become constants of the graph.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        return export_module(RuleModule(policy).eval(), policy.spec.layout.size)
 
 
 def _tensor(value: Array) -> torch.Tensor:

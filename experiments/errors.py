@@ -3,13 +3,14 @@
 LobgymError
 +-- ExperimentError
     +-- EvaluationError    a comparison that would not be one
+    +-- SubmissionError    a policy handed in that is not what it says, or cannot be ranked
 """
 
 from __future__ import annotations
 
 from lobgym.sim.errors import LobgymError
 
-__all__ = ["EvaluationError", "ExperimentError"]
+__all__ = ["EvaluationError", "ExperimentError", "SubmissionError"]
 
 
 class ExperimentError(LobgymError):
@@ -18,3 +19,7 @@ class ExperimentError(LobgymError):
 
 class EvaluationError(ExperimentError):
     """A comparison that would not be one."""
+
+
+class SubmissionError(ExperimentError):
+    """A policy handed in that is not what it says, or cannot be ranked."""

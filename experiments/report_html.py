@@ -14,7 +14,7 @@ from typing import Any
 from lobgym.experiments.page import html_text, legend_of, page_of, tile
 from lobgym.experiments.svg import Marks, Series, format_fixed, format_number, line_chart, shared_decimals, whisker
 
-__all__ = ["render_page", "write_text"]
+__all__ = ["render_page", "shared_domain", "write_text"]
 
 # Key of a row, head, unit below it, whether the figure carries its sign, and how a share is written.
 _COLUMNS = (
@@ -97,7 +97,7 @@ def _tiles(board: Mapping[str, Any], gates: Mapping[str, Any] | None) -> str:
 
 def _table(board: Mapping[str, Any]) -> str:
     rows = board["rows"]
-    domain = _shared_domain([bound for row in rows for bound in (row["pnl"]["low"], row["pnl"]["high"])])
+    domain = shared_domain([bound for row in rows for bound in (row["pnl"]["low"], row["pnl"]["high"])])
     heads = "".join(f"<th>{head}{f'<br>{unit}' if unit else ''}</th>" for _, head, unit, _, _ in _COLUMNS)
     columns = [_column(rows, key, sign, share) for key, _, _, sign, share in _COLUMNS]
     decimals = shared_decimals(value for row in rows for value in (row["pnl"]["low"], row["pnl"]["high"]))
@@ -112,7 +112,7 @@ def _table(board: Mapping[str, Any]) -> str:
     )
 
 
-def _shared_domain(bounds: Sequence[float]) -> tuple[float, float]:
+def shared_domain(bounds: Sequence[float]) -> tuple[float, float]:
     """The range of the bounds without those beyond five times the median size: one wreck must not hide the others."""
     sizes = sorted(abs(bound) for bound in bounds if bound)
     limit = 5.0 * sizes[len(sizes) // 2] if sizes else 1.0

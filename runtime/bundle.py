@@ -47,7 +47,7 @@ from lobgym.runtime.policy import OnnxPolicy
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import LobgymError
 
-__all__ = ["POLICY_FILE", "LoadedBundle", "load_bundle", "write_bundle"]
+__all__ = ["POLICY_FILE", "LoadedBundle", "load_bundle", "read_capped", "write_bundle"]
 
 T = TypeVar("T")
 
@@ -179,8 +179,8 @@ def load_bundle(path: str | Path, allow_ungated: bool = False, tolerate_mismatch
         ModelError: a network that is not on the list.
     """
     folder = Path(path)
-    manifest_bytes = _read_capped(folder / MANIFEST_FILE, JSON_BYTES_MAX)
-    policy_bytes = _read_capped(folder / POLICY_FILE, POLICY_BYTES_MAX)
+    manifest_bytes = read_capped(folder / MANIFEST_FILE, JSON_BYTES_MAX)
+    policy_bytes = read_capped(folder / POLICY_FILE, POLICY_BYTES_MAX)
     manifest = _decode(manifest_bytes, Manifest, folder / MANIFEST_FILE)
     problems: list[str] = []
 
@@ -205,7 +205,7 @@ def load_bundle(path: str | Path, allow_ungated: bool = False, tolerate_mismatch
     return LoadedBundle(folder, manifest, manifest_sha256, policy_sha256, spec, policy, gated, tuple(problems))
 
 
-def _read_capped(path: Path, size_max: int) -> bytes:
+def read_capped(path: Path, size_max: int) -> bytes:
     """The content of a regular file, links not followed, at most `size_max` bytes."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -250,9 +250,9 @@ def _require_certificate(folder: Path, policy_sha256: str, manifest_sha256: str)
 def _certificate_problem(folder: Path, policy_sha256: str, manifest_sha256: str) -> str:
     """Why no passed certificate covers these files; "" if one does."""
     try:
-        data = _read_capped(folder / CERTIFICATE_FILE, JSON_BYTES_MAX)
+        data = read_capped(folder / CERTIFICATE_FILE, JSON_BYTES_MAX)
         certificate = _decode(data, Certificate, folder / CERTIFICATE_FILE)
-        gates_sha256 = sha256_hex(_read_capped(folder / GATES_FILE, JSON_BYTES_MAX))
+        gates_sha256 = sha256_hex(read_capped(folder / GATES_FILE, JSON_BYTES_MAX))
     except BundleError as error:
         return f"no usable certificate ({error})" if (folder / CERTIFICATE_FILE).exists() else "no gates have run"
     stated = (certificate.policy_sha256, certificate.manifest_sha256, certificate.gates_sha256)

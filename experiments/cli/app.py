@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lobgym
-from lobgym.experiments.cli import logs, market, offline, service, tapes
+from lobgym.experiments.cli import leaderboard, logs, market, offline, service, tapes
 from lobgym.experiments.cli.console import fail, tell_generation
 from lobgym.experiments.cli.research import add_to as add_research
 from lobgym.sim.errors import LobgymError
@@ -22,6 +22,8 @@ _EXTRA_OF = {
     "stable_baselines3": "train",
     "tensorboard": "train",
     "optuna": "train",
+    "joblib": "train",
+    "ray": "ray",
     "onnx": "runtime",
     "onnxruntime": "runtime",
     "minari": "offline",
@@ -45,6 +47,7 @@ app = typer.Typer(
 app.add_typer(tapes.app, name="tape")
 app.add_typer(logs.app, name="log")
 app.add_typer(market.app, name="market")
+app.add_typer(leaderboard.app, name="leaderboard")
 add_research(app)
 service.add_to(app)
 offline.add_to(app)

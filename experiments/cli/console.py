@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ __all__ = [
     "TAPE_HELP",
     "JsonFlag",
     "TapeOption",
+    "command_line",
     "console",
     "fail",
     "notes",
@@ -92,3 +94,8 @@ def tell_generation() -> Callable[[str, int, int], None]:
             notes.print(f"generating {name}: {100 * done // total}%", highlight=False)
 
     return report
+
+
+def command_line() -> str:
+    """This command as it was typed, for the record."""
+    return shlex.join(["lobgym", *sys.argv[1:]])

@@ -74,7 +74,7 @@ def _measured(name: str) -> Measures:
 
 def _write_page(out: Path, data: dict[str, Any], a: Measures, b: Measures) -> None:
     import lobgym
-    from lobgym.experiments.cli.research import command_line
+    from lobgym.experiments.cli.console import command_line
     from lobgym.experiments.compare_html import render_comparison
     from lobgym.experiments.report_html import write_text
     from lobgym.experiments.source import commit_of_source

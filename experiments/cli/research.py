@@ -1,8 +1,7 @@
-"""`lobgym train`, `export`, `leaderboard`, `bench`, `demo`."""
+"""`lobgym train`, `export`, `bench`, `demo`."""
 
 from __future__ import annotations
 
-import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,16 @@ import typer
 from rich.table import Table
 
 from lobgym.experiments.bench.report import BENCHES, BenchRow, run_bench
-from lobgym.experiments.cli.console import JsonFlag, TapeOption, console, notes, print_json, progress_bar, working
+from lobgym.experiments.cli.console import (
+    JsonFlag,
+    TapeOption,
+    command_line,
+    console,
+    notes,
+    print_json,
+    progress_bar,
+    working,
+)
 
 __all__ = ["add_to"]
 
@@ -107,40 +115,6 @@ def export(
     console.print(f"wrote {result.bundle}; next: lobgym gate {result.bundle} --tape '{result.tape}'", highlight=False)
 
 
-def leaderboard(
-    tape: TapeOption = "synth:volatile",
-    run: Annotated[
-        list[Path] | None, typer.Option("--run", help="A run folder; repeat it for more. Runs alike are seeds of one.")
-    ] = None,
-    bundle: Annotated[list[Path] | None, typer.Option("--bundle", help="A bundle; repeat it for more.")] = None,
-    seeds: Annotated[int, typer.Option(min=5, help="Seeds that fix the episodes; intervals are over them.")] = 5,
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes a seed.")] = 8,
-    out: Annotated[Path, typer.Option("--out", help="Folder of leaderboard.json and index.html.")] = Path("runs/board"),
-    as_json: JsonFlag = False,
-) -> None:
-    """Compare policies on the part of a tape that no training sees. The fixed policies always take part."""
-    from lobgym.experiments.leaderboard import leaderboard_json, render_table
-    from lobgym.experiments.source import commit_of_source
-    from lobgym.experiments.study import Study
-
-    with working(COMPILING) as status:
-        study = Study.of(tape)
-        board = study.leaderboard(
-            study.entries(run or [], bundle or []),
-            command_line(),
-            commit_of_source(),
-            seeds,
-            episodes,
-            progress=lambda text: status.update(text),
-        )
-    _, page = board.write(out)
-    if as_json:
-        print_json(leaderboard_json(board))
-        return
-    console.print(render_table(board, console.width))
-    console.print(f"page: {page}", highlight=False)
-
-
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(sorted(BENCHES))}.")],
     case: Annotated[list[str] | None, typer.Option("--case", help="Only this case; repeatable.")] = None,
@@ -191,11 +165,6 @@ def demo(
         raise typer.Exit(1)
 
 
-def command_line() -> str:
-    """This command as it was typed, for the record."""
-    return shlex.join(["lobgym", *sys.argv[1:]])
-
-
 def _bench_cells(row: BenchRow) -> list[str]:
     if row.skipped is not None:
         return [row.case, "-", row.unit, f"skipped: {row.skipped}", "", "", ""]
@@ -218,5 +187,5 @@ def _figure(value: float | None) -> str:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (train, export, leaderboard, bench, demo):
+    for command in (train, export, bench, demo):
         app.command()(command)
