@@ -102,7 +102,7 @@ def export_rule(policy: Policy) -> bytes:
         )
     with warnings.catch_warnings():
         # Tables and limits are meant to become constants of the graph.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         return export_module(RuleModule(policy).eval(), policy.spec.layout.size)
 
 
