@@ -1,4 +1,4 @@
-"""SB3 callbacks: trading figures in the logs, and progress for whoever watches."""
+"""SB3 callbacks: trading figures in the logs, progress for whoever watches."""
 
 from __future__ import annotations
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lobgym.agents.errors import PolicyError
 from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.observation import ObservationLayout
 
-__all__ = ["column_of", "require_kind", "unsqueezed"]
+__all__ = ["column_of", "require_kind"]
 
 
-def column_of(spec: DeskSpec, *names: str) -> tuple[int, float]:
+def column_of(desk: DeskSpec | ObservationLayout, *names: str) -> tuple[int, float]:
     """Index and scale of a column that a policy cannot do without: the first of `names` that the layout has."""
+    layout = desk.layout if isinstance(desk, DeskSpec) else desk
     for name in names:
-        if name in spec.layout.names:
-            index = spec.layout.names.index(name)
-            return index, spec.layout.specs[index].scale
+        if name in layout.names:
+            index = layout.names.index(name)
+            return index, layout.specs[index].scale
     raise PolicyError(
-        f"the policy reads the column {' or '.join(map(repr, names))}, the layout has only "
-        f"{', '.join(spec.layout.names)}"
+        f"the policy reads the column {' or '.join(map(repr, names))}, the layout has only {', '.join(layout.names)}"
     )
 
 
@@ -27,9 +25,3 @@ def require_kind(spec: DeskSpec, kind: str, name: str) -> None:
     """Raise PolicyError unless the desk is of the policy's kind."""
     if spec.kind != kind:
         raise PolicyError(f"{name} acts in environments of kind {kind!r}, not {spec.kind!r}: choose another baseline")
-
-
-def unsqueezed(values: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
-    """The quantities v >= 0 behind observations v / (scale + v); those close to 1 are cut off at 999 scales."""
-    scaled = np.clip(values.astype(np.float64), 0.0, 0.999)
-    return scale * scaled / (1.0 - scaled)

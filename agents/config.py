@@ -2,68 +2,46 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 
 from lobgym.agents.errors import TrainError
+from lobgym.agents.settings import (
+    ALGOS,
+    ALGOS_CONTINUOUS,
+    ALGOS_DISCRETE,
+    DqnSettings,
+    LstmSettings,
+    PpoSettings,
+    QrDqnSettings,
+    RouterSettings,
+    SacSettings,
+    update_schedule,
+)
 from lobgym.envs import RewardTerms
+from lobgym.sim.errors import ParamsError
 from lobgym.sim.params import SimParams
 
-__all__ = ["ENV_IDS", "DqnSettings", "PpoSettings", "TrainConfig", "update_schedule"]
+__all__ = ["ENV_IDS", "Algo", "DqnSettings", "Env", "PpoSettings", "TrainConfig", "update_schedule"]
+
+Algo = Literal["ppo", "dqn", "sac", "qrdqn", "ppo_lstm"]
+Env = Literal["grid", "target", "maker", "execution", "router"]
 
 ENV_IDS: Final = {
     "grid": "lobgym/Grid-v0",
     "target": "lobgym/TargetPosition-v0",
     "maker": "lobgym/MarketMaking-v0",
     "execution": "lobgym/Execution-v0",
+    "router": "lobgym/Router-v0",
 }
+_DISCRETE: Final = ("target", "router")  # environments of choices
 LANES_MAX: Final = 4096
-_RATIO_DENOMINATOR_MAX: Final = 4096
-
-
-@dataclass(frozen=True)
-class PpoSettings:
-    """PPO with large batches and few epochs: on a small machine the updates, not the market, are the bottleneck.
-
-    Attributes:
-        rollout_steps: vector steps between two updates.
-        batch_size: transitions of a gradient step; at most a whole rollout (it is cut down to it).
-        epochs: passes over a rollout.
-    """
-
-    learning_rate: float = 1e-3
-    rollout_steps: int = 128
-    batch_size: int = 2048
-    epochs: int = 4
-    gae_lambda: float = 0.95
-    clip_range: float = 0.2
-    entropy_coefficient: float = 0.0
-    initial_log_std: float = -0.5
-
-
-@dataclass(frozen=True)
-class DqnSettings:
-    """DQN whose work per transition does not depend on the number of lanes.
-
-    Attributes:
-        updates_per_transition: gradient steps per transition that was collected; with `batch_size` it fixes how often
-            a transition is replayed on average (updates_per_transition * batch_size times).
-        buffer_size, learning_starts, target_update_interval: in transitions.
-        exploration_fraction: share of the run over which epsilon falls from 1 to `exploration_final`.
-    """
-
-    learning_rate: float = 5e-4
-    updates_per_transition: float = 1 / 64
-    batch_size: int = 256
-    buffer_size: int = 200_000
-    learning_starts: int = 5_000
-    target_update_interval: int = 8_192
-    exploration_fraction: float = 0.4
-    exploration_final: float = 0.05
+_LAYERS_MAX: Final = 8
+_WIDTH_MAX: Final = 4096
+# Keywords of the environment that `env_kwargs` may hold; the others have fields of their own here.
+ENV_KWARGS: Final = ("latency", "queue", "fees", "profile", "randomise", "task", "capital")
 
 
 @dataclass(frozen=True)
@@ -71,9 +49,9 @@ class TrainConfig:
     """One training run; two runs of an equal config end in equal weights on the same machine.
 
     Attributes:
-        algo: `ppo` or `dqn`.
-        env: `target` (a choice of target positions), or one with continuous actions, for PPO only: `grid`, `maker` or
-            `execution`.
+        algo: `ppo` and `ppo_lstm` act everywhere, `dqn` and `qrdqn` where there are choices (`target`, `router`),
+            `sac` where actions are continuous (`grid`, `maker`, `execution`).
+        env: which environment; a `router` stands on another one, `router.kind`.
         tape: what `lobgym.sim.tape.open_tape` takes; training uses its `train` split.
         total_steps: transitions over all lanes; rounded up to whole rollouts by the algorithm.
         num_envs: lanes of the one native vector environment.
@@ -81,19 +59,26 @@ class TrainConfig:
         out: run folder, made by the run; it must not exist or be empty.
         gamma: discount per step.
         hidden: widths of the two networks' hidden layers.
-        horizon: steps of an episode.
+        horizon: steps of an episode (of a router: macro steps).
         reward: what a step is worth; its scale keeps returns near 1, which the networks' learning rate expects.
         params: the venue; None takes the default one.
         desk: fields of the DeskSpec that differ from the market's defaults.
+        env_kwargs: further keywords of the environment, of those in `ENV_KWARGS`.
         test_fraction, embargo_ns: share of the tape's time that training never sees, and the gap before it.
+        validate_every: transitions between two validations of the deterministic policy; 0 for none. Where there are
+            any, the best model is kept beside the last one.
+        validation_fraction: share of the training part's time, at its end and behind an embargo, that validation takes
+            from training.
+        validation_episodes: episodes of a validation, the same ones every time.
+        checkpoint_every: transitions between two checkpoints, from which a killed run goes on; 0 for none.
         threads: torch's threads; more than one does not pay for networks of this size.
 
     Raises:
         TrainError: a value outside its range, or an algorithm that the environment's actions exclude.
     """
 
-    algo: Literal["ppo", "dqn"] = "ppo"
-    env: Literal["grid", "target", "maker", "execution"] = "grid"
+    algo: Algo = "ppo"
+    env: Env = "grid"
     tape: str = "synth:volatile"
     total_steps: int = 200_000
     num_envs: int = 64
@@ -105,34 +90,70 @@ class TrainConfig:
     reward: RewardTerms = field(default_factory=lambda: RewardTerms(scale=0.1))
     params: SimParams | None = None
     desk: dict[str, Any] = field(default_factory=dict)
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
     test_fraction: float = 0.3
     embargo_ns: int = 60_000_000_000
+    validate_every: int = 0
+    validation_fraction: float = 0.2
+    validation_episodes: int = 32
+    checkpoint_every: int = 0
     threads: int = 1
-    ppo: PpoSettings = PpoSettings()
-    dqn: DqnSettings = DqnSettings()
+    ppo: PpoSettings = field(default_factory=PpoSettings)
+    dqn: DqnSettings = field(default_factory=DqnSettings)
+    sac: SacSettings = field(default_factory=SacSettings)
+    qrdqn: QrDqnSettings = field(default_factory=QrDqnSettings)
+    ppo_lstm: LstmSettings = field(default_factory=LstmSettings)
+    router: RouterSettings = field(default_factory=RouterSettings)
 
     def __post_init__(self) -> None:
-        if self.algo not in ("ppo", "dqn") or self.env not in ENV_IDS:
+        if self.algo not in ALGOS or self.env not in ENV_IDS:
             raise TrainError(
-                f"expected algo ppo or dqn and env one of {', '.join(ENV_IDS)}, got {self.algo!r} on {self.env!r}"
+                f"expected algo one of {', '.join(ALGOS)} and env one of {', '.join(ENV_IDS)}, got {self.algo!r} on "
+                f"{self.env!r}"
             )
-        if self.algo == "dqn" and self.env != "target":
+        fitting = ALGOS_DISCRETE if self.env in _DISCRETE else ALGOS_CONTINUOUS
+        if self.algo not in fitting:
+            kind, where = ("continuous", "target or router") if self.env not in _DISCRETE else ("choices", "the others")
             raise TrainError(
-                f"dqn needs a choice of actions, those of {self.env!r} are continuous: use env='target' or algo='ppo'"
+                f"{self.algo} does not act in {self.env!r}, whose actions are {kind}: expected one of "
+                f"{', '.join(fitting)}, or an env of {where}"
             )
+        self._check_ranges()
+        update_schedule(self.dqn.updates_per_transition, self.num_envs)
+
+    def _check_ranges(self) -> None:
         if not 1 <= self.num_envs <= LANES_MAX:
             raise TrainError(f"expected 1 to {LANES_MAX} lanes, got num_envs={self.num_envs}")
-        for name in ("total_steps", "horizon", "threads"):
+        for name in ("total_steps", "horizon", "threads", "validation_episodes"):
             if getattr(self, name) < 1:
                 raise TrainError(f"expected {name} >= 1, got {getattr(self, name)}")
+        for name in ("validate_every", "checkpoint_every"):
+            if getattr(self, name) < 0:
+                raise TrainError(f"expected {name} >= 0, got {getattr(self, name)}")
+        if self.validation_episodes > LANES_MAX or not 0.0 < self.validation_fraction <= 0.5:
+            raise TrainError(
+                f"expected at most {LANES_MAX} validation_episodes and validation_fraction above 0 and up to 0.5, got "
+                f"{self.validation_episodes} and {self.validation_fraction}"
+            )
         if not 0 <= self.seed < 2**31 or not 0.0 < self.gamma <= 1.0:
             raise TrainError(f"expected 0 <= seed < 2^31 and 0 < gamma <= 1, got {self.seed} and {self.gamma}")
-        update_schedule(self.dqn.updates_per_transition, self.num_envs)
+        if len(self.hidden) > _LAYERS_MAX or not all(1 <= width <= _WIDTH_MAX for width in self.hidden):
+            raise TrainError(
+                f"expected at most {_LAYERS_MAX} hidden layers of 1 to {_WIDTH_MAX} units, got {list(self.hidden)}"
+            )
+        unknown = sorted(set(self.env_kwargs) - set(ENV_KWARGS))
+        if unknown:
+            raise TrainError(f"env_kwargs takes {', '.join(ENV_KWARGS)}, got {', '.join(unknown)}")
 
     @property
     def env_id(self) -> str:
         """Gymnasium id of the environment."""
         return ENV_IDS[self.env]
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are choices."""
+        return self.env in _DISCRETE
 
     def replace(self, **changes: Any) -> TrainConfig:
         """The same config with some fields changed, validated again."""
@@ -145,32 +166,26 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrainConfig:
-        """Raises TrainError for unknown fields or wrong types."""
+        """Raises TrainError for unknown fields, at any depth, or wrong types."""
+        _refuse_unknown(cls, data, "")
         try:
-            unknown = sorted(set(data) - set(cls.__dataclass_fields__))
-            if unknown:
-                raise TrainError(f"unknown fields {unknown} in a training config: remove them")
             return msgspec.convert(data, cls)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, ParamsError) as error:
             raise TrainError(f"not a training config: {error}") from error
 
 
-def update_schedule(updates_per_transition: float, num_envs: int) -> tuple[int, int]:
-    """SB3's (train_freq, gradient_steps) that give exactly this ratio with `num_envs` lanes.
-
-    SB3 counts `train_freq` in vector steps, so the same numbers with more lanes would mean fewer updates per
-    transition. The smallest whole pair with gradient_steps / (train_freq * num_envs) == ratio is returned.
-
-    Raises:
-        TrainError: a ratio that is not positive, or no fraction with a denominator up to 4096.
-    """
-    if not 0.0 < updates_per_transition <= 64.0:
-        raise TrainError(f"expected 0 < updates_per_transition <= 64, got {updates_per_transition}")
-    ratio = Fraction(updates_per_transition).limit_denominator(_RATIO_DENOMINATOR_MAX)
-    if not math.isclose(float(ratio), updates_per_transition, rel_tol=1e-9):
+def _refuse_unknown(cls: type, data: Any, where: str) -> None:
+    """msgspec ignores what a dataclass does not have; a setting that nobody reads is a mistake."""
+    if not isinstance(data, dict):
+        return
+    known = {one.name for one in fields(cls)}
+    unknown = sorted(str(name) for name in set(data) - known)
+    if unknown:
         raise TrainError(
-            f"updates_per_transition={updates_per_transition} is no fraction with a denominator up to "
-            f"{_RATIO_DENOMINATOR_MAX}: take one such as 1/16"
+            f"unknown fields {', '.join(where + name for name in unknown)} in a training config: expected "
+            f"{', '.join(sorted(known))}"
         )
-    per_vector_step = ratio * num_envs
-    return per_vector_step.denominator, per_vector_step.numerator
+    for name, hint in get_type_hints(cls).items():
+        for kind in (hint, *get_args(hint)):
+            if name in data and isinstance(kind, type) and is_dataclass(kind):
+                _refuse_unknown(kind, data[name], f"{where}{name}.")

@@ -5,10 +5,14 @@ LobgymError
     +-- TrainError           a training configuration or run that cannot go on
     |   +-- RunFolderError   a run folder that exists already, or lacks what a run writes
     |   +-- ModelHashError   a model file that is not the one its run wrote
+    |   +-- CheckpointError  a checkpoint from which no run can go on
+    |   +-- DefaultsError    a file of default settings that says something unknown
+    |   +-- TuneError        a search over settings that cannot go on
     +-- ExportError          a model that cannot become an ONNX policy
     +-- PolicyError          a policy asked for something that it cannot do
     +-- TrialError           a trial that cannot be written down
     +-- JobError             tasks of a batch that could not be brought to their results
+    +-- CalibrationError     a training part that does not say what was asked of it
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ from lobgym.sim.errors import LobgymError
 
 __all__ = [
     "AgentError",
+    "CalibrationError",
+    "CheckpointError",
+    "DefaultsError",
     "ExportError",
     "JobError",
     "ModelHashError",
@@ -24,6 +31,7 @@ __all__ = [
     "RunFolderError",
     "TrainError",
     "TrialError",
+    "TuneError",
 ]
 
 
@@ -43,6 +51,18 @@ class ModelHashError(TrainError):
     """A model file that is not the one its run wrote."""
 
 
+class CheckpointError(TrainError):
+    """A checkpoint from which no run can go on."""
+
+
+class DefaultsError(TrainError):
+    """A file of default settings that says something unknown."""
+
+
+class TuneError(TrainError):
+    """A search over settings that cannot go on."""
+
+
 class ExportError(AgentError):
     """A model that cannot become an ONNX policy."""
 
@@ -57,3 +77,7 @@ class TrialError(AgentError):
 
 class JobError(AgentError):
     """Tasks of a batch that could not be brought to their results."""
+
+
+class CalibrationError(AgentError):
+    """A training part that does not say what was asked of it."""

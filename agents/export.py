@@ -3,7 +3,12 @@
 The graph has one input `observation` float32[1, D] and one output `action` float32[1, A]:
 
 - PPO over a Box: the mean of the Gaussian, clipped to [-1, 1]; the caller decodes it with the action specification.
-- PPO or DQN over a Discrete: the logits or Q-values; the decision is their arg-max, first index on ties.
+- SAC: the mean of the Gaussian through its tanh, in [-1, 1].
+- PPO, DQN or QR-DQN over a Discrete: the logits, the Q-values, or the means of the quantiles; the decision is their
+  arg-max, first index on ties.
+
+A recurrent policy is refused: what it decides depends on all that it saw before, and a bundle's network is a function
+of one observation.
 
 The same weights give the same bytes in every process with the same versions of torch and onnx: nodes and values are
 renamed by position, and doc strings, metadata and the scopes of the tracer are dropped.
@@ -19,7 +24,8 @@ from typing import Any, Final
 import gymnasium as gym
 import onnx
 import torch
-from stable_baselines3 import DQN, PPO
+from sb3_contrib import QRDQN, RecurrentPPO
+from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
@@ -65,28 +71,75 @@ class _QValues(nn.Module):
         return out
 
 
+class _SquashedMean(nn.Module):
+    """Observation float32[N, D] -> tanh of the mean float32[N, A] of a SAC."""
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        self.features = copy.deepcopy(policy.actor.features_extractor)
+        self.latent = copy.deepcopy(policy.actor.latent_pi)
+        self.head = copy.deepcopy(policy.actor.mu)
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.head(self.latent(self.features(observation))))
+
+
+class _QuantileMeans(nn.Module):
+    """Observation float32[N, D] -> means of the quantiles float32[N, n] of a QR-DQN.
+
+    The mean is taken of the last layer's weights, once, instead of its outputs, each time: the same but for rounding.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        quantiles, net = policy.quantile_net.n_quantiles, policy.quantile_net.quantile_net
+        self.features = copy.deepcopy(policy.quantile_net.features_extractor)
+        self.latent = copy.deepcopy(net[:-1])
+        last = net[-1]
+        self.head = nn.Linear(last.in_features, last.out_features // quantiles)
+        with torch.no_grad():
+            self.head.weight.copy_(last.weight.view(quantiles, -1, last.in_features).mean(dim=0))
+            self.head.bias.copy_(last.bias.view(quantiles, -1).mean(dim=0))
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(self.latent(self.features(observation)))
+        return out
+
+
 def decision_module(model: BaseAlgorithm) -> nn.Module:
     """The part of the network that decides, in evaluation mode; it shares no state with the model.
 
     Args:
-        model: a PPO over Box[-1, 1] or Discrete, or a DQN, each with an MLP policy.
+        model: a PPO over Box[-1, 1] or Discrete, a SAC over Box[-1, 1], a DQN or a QR-DQN, each with an MLP policy.
 
     Raises:
         ExportError: another algorithm, or a space that no exported policy has.
     """
     space = model.action_space
     policy: Any = model.policy
-    if isinstance(model, PPO) and isinstance(space, gym.spaces.Box):
-        if not ((space.low == -1.0).all() and (space.high == 1.0).all()) or policy.squash_output:
+    if isinstance(space, gym.spaces.Box) and isinstance(model, (PPO, SAC)):
+        # SAC squashes by its own tanh; a PPO that does so would be squashed twice.
+        squashed = isinstance(model, PPO) and policy.squash_output
+        if not ((space.low == -1.0).all() and (space.high == 1.0).all()) or squashed:
             raise ExportError(f"expected an unsquashed Box within [-1, 1], got {space}: scale inside the environment")
-        return _ActorMean(policy, clip=True).cpu().eval()
-    if isinstance(model, PPO) and isinstance(space, gym.spaces.Discrete):
-        return _ActorMean(policy, clip=False).cpu().eval()
-    if isinstance(model, DQN):
-        return _QValues(policy).cpu().eval()
-    raise ExportError(
-        f"expected PPO (Box or Discrete) or DQN, got {type(model).__name__} over {space}: train one of those"
-    )
+        made: nn.Module = _SquashedMean(policy) if isinstance(model, SAC) else _ActorMean(policy, clip=True)
+    elif isinstance(space, gym.spaces.Discrete) and isinstance(model, PPO):
+        made = _ActorMean(policy, clip=False)
+    elif isinstance(model, QRDQN):
+        made = _QuantileMeans(policy)
+    elif isinstance(model, DQN):
+        made = _QValues(policy)
+    elif isinstance(model, RecurrentPPO):
+        raise ExportError(
+            "a RecurrentPPO remembers what it saw, a bundle's network is a function of one observation: train ppo, and "
+            "give it columns that look back"
+        )
+    else:
+        raise ExportError(
+            f"expected PPO (Box or Discrete), SAC, DQN or QR-DQN, got {type(model).__name__} over {space}: train one "
+            "of those"
+        )
+    return made.cpu().eval()
 
 
 def export_policy(model: BaseAlgorithm) -> bytes:

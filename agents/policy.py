@@ -30,16 +30,26 @@ class Policy(Protocol):
 
 
 class ModelPolicy:
-    """An SB3 model that takes its deterministic action."""
+    """An SB3 model that takes its deterministic action.
+
+    A recurrent model remembers from one `act` to the next, and forgets at `reset` alone: all lanes begin their
+    episodes together there.
+    """
 
     def __init__(self, model: Any, name: str) -> None:
         self.name = name
         self._model = model
+        self._memory: Any = None
+        self._fresh = True
 
     def reset(self, lanes: int, seed: int = 0) -> None:
-        """Nothing to forget: the networks have no state."""
+        """Forget what a recurrent network remembers; others remember nothing."""
+        self._memory, self._fresh = None, True
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """See `Policy.act`."""
-        actions: NDArray[Any] = self._model.predict(observations, deterministic=True)[0]
+        first = np.full(len(observations), self._fresh)
+        actions: NDArray[Any]
+        actions, self._memory = self._model.predict(observations, self._memory, first, deterministic=True)
+        self._fresh = False
         return actions

@@ -4,7 +4,12 @@
     spec.json       the DeskSpec that it was trained at, which it must be judged and served with
     run.json        what came out: hashes, digests, spaces, steps, speed (RunRecord)
     model.zip       the SB3 model
+    best_model.zip  where the run validates: the model that did best, and evaluations.npz with all validations
+    checkpoint.json where the run has checkpoints: the newest one (`lobgym.agents.checkpoint`)
     logs/           progress.csv, and TensorBoard's events where it is installed
+
+and, so that rl_zoo3's commands read it too, a copy of the model and its settings under rl_zoo3's names
+(`lobgym.agents.zoo`).
 
 Loading an SB3 archive the usual way runs code from it. Here the archive's hash must be the one in run.json, the model
 is built anew from config.json, and of the archive only the tensors are read (torch's `weights_only`).
@@ -13,10 +18,9 @@ is built anew from config.json, and of the archive only the tensors are read (to
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import gymnasium as gym
 import msgspec
@@ -26,16 +30,35 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from lobgym.agents.config import TrainConfig
 from lobgym.agents.errors import ModelHashError, RunFolderError
+from lobgym.agents.files import read_json, sha256_file, write_json
+from lobgym.agents.models import build_model
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 
-__all__ = ["LoadedRun", "RunRecord", "load_run", "sha256_file", "weights_digest", "write_json"]
+__all__ = ["BestModel", "LoadedRun", "RunRecord", "load_run", "sha256_file", "weights_digest", "write_json"]
 
 CONFIG_FILE: Final = "config.json"
 RECORD_FILE: Final = "run.json"
 SPEC_FILE: Final = "spec.json"
 MODEL_FILE: Final = "model.zip"
+BEST_FILE: Final = "best_model.zip"
 LOG_FOLDER: Final = "logs"
+
+
+@dataclass(frozen=True)
+class BestModel:
+    """The model that validated best.
+
+    Attributes:
+        sha256: of best_model.zip. weights_sha256: of its weights.
+        steps: transitions it had learned from.
+        score: mean return of its validation episodes.
+    """
+
+    sha256: str
+    weights_sha256: str
+    steps: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +72,7 @@ class RunRecord:
         action_size: A of a Box[-1, 1]^A, or the number of choices.
         steps: transitions seen; fewer than asked for where `interrupted`.
         tape_digest, params_digest, spec_digest: of the market that it was trained in.
+        best: where it was validated.
     """
 
     model_sha256: str
@@ -64,6 +88,7 @@ class RunRecord:
     spec_digest: str
     interrupted: bool = False
     commit: str | None = None
+    best: BestModel | None = None
 
     @property
     def steps_per_second(self) -> float:
@@ -96,35 +121,41 @@ class LoadedRun:
     spec: DeskSpec
 
 
-def load_run(folder: str | Path) -> LoadedRun:
+def load_run(folder: str | Path, which: Literal["last", "best"] = "last") -> LoadedRun:
     """The model of a run folder, with its config, its record and its desk. No code from the folder is run.
+
+    Args:
+        which: the model at the end of the run, or the one that validated best.
 
     Raises:
         RunFolderError: a file that is missing or malformed.
         ModelHashError: model.zip is not the file that the run wrote.
         LayoutError: observation columns that have changed their meaning since.
     """
-    from lobgym.agents.train import build_model
-
     root = Path(folder)
-    config = TrainConfig.from_json(_read_json(root / CONFIG_FILE))
+    config = TrainConfig.from_json(read_json(root / CONFIG_FILE))
     try:
-        record = msgspec.convert(_read_json(root / RECORD_FILE), RunRecord)
-        spec = DeskSpec.from_json(_read_json(root / SPEC_FILE))
+        record = msgspec.convert(read_json(root / RECORD_FILE), RunRecord)
+        spec = DeskSpec.from_json(read_json(root / SPEC_FILE))
     except (msgspec.ValidationError, ParamsError) as error:
         raise RunFolderError(f"{root} is not a run folder of this version: {error}") from error
-    found = sha256_file(root / MODEL_FILE)
-    if found != record.model_sha256 or spec.digest != record.spec_digest:
+    archive, wanted, weights = root / MODEL_FILE, record.model_sha256, record.weights_sha256
+    if which == "best":
+        if record.best is None:
+            raise RunFolderError(f"{root} has no best model: its run did not validate (validate_every)")
+        archive, wanted, weights = root / BEST_FILE, record.best.sha256, record.best.weights_sha256
+    found = sha256_file(archive)
+    if found != wanted or spec.digest != record.spec_digest:
         raise ModelHashError(
-            f"{root / MODEL_FILE} has sha256 {found} and its desk {spec.digest}, its run wrote "
-            f"{record.model_sha256} and {record.spec_digest}: do not use it, train again"
+            f"{archive} has sha256 {found} and its desk {spec.digest}, its run wrote {wanted} and "
+            f"{record.spec_digest}: do not use it, train again"
         )
     observation, action = record.spaces()
     env: VecEnv = DummyVecEnv([lambda: _SpacesOnly(observation, action)] * config.num_envs)
     model = build_model(config, env, with_buffer=False)
-    model.set_parameters(str(root / MODEL_FILE), exact_match=True, device="cpu")
-    if weights_digest(model) != record.weights_sha256:
-        raise ModelHashError(f"the weights in {root / MODEL_FILE} are not the ones its run recorded: train again")
+    model.set_parameters(str(archive), exact_match=True, device="cpu")
+    if weights_digest(model) != weights:
+        raise ModelHashError(f"the weights in {archive} are not the ones its run recorded: train again")
     return LoadedRun(model, config, record, spec)
 
 
@@ -136,28 +167,3 @@ def weights_digest(model: BaseAlgorithm) -> str:
         digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """Raises RunFolderError if there is no such file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{path} is missing: not a finished run folder") from error
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Plain data as indented JSON, written aside and renamed."""
-    aside = path.with_name(path.name + ".part")
-    aside.write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
-    os.replace(aside, path)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{path} is missing: not a finished run folder") from error
-    except msgspec.DecodeError as error:
-        raise RunFolderError(f"{path} is not valid JSON: {error}") from error

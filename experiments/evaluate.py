@@ -39,13 +39,14 @@ class EvalConfig:
         seeds: each fixes `episodes` starts.
         episodes: per seed, 1 to 1024.
         horizon: steps of an episode.
-        split, test_fraction, embargo_ns: part of the tape, cut as in training (`lobgym.envs.spans`).
+        split, test_fraction, embargo_ns: part of the tape, cut as in training (`lobgym.envs.spans`); or as `split`
+            the first and last nanosecond that an episode may touch, to which the other two do not apply.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     episodes: int = 8
     horizon: int = 240
-    split: str = "test"
+    split: str | tuple[int, int] = "test"
     test_fraction: float = 0.3
     embargo_ns: int = 60_000_000_000
 
@@ -79,6 +80,15 @@ class EvalConfig:
         return spans.low_ns, spans.high_ns + self.horizon * interval_ns
 
     def _spans(self, market: Market, interval_ns: int) -> EpisodeStarts:
+        if not isinstance(self.split, str):
+            low, high = self.split
+            last = high - self.horizon * interval_ns
+            if not market.start_ns <= low <= last <= high <= market.end_ns:
+                raise EvaluationError(
+                    f"expected a span of the tape, {market.start_ns} to {market.end_ns}, that holds an episode of "
+                    f"{self.horizon * interval_ns / 1e9:g} s, got {low} to {high}"
+                )
+            return EpisodeStarts(low, last, high)
         return EpisodeStarts.of(
             market.start_ns,
             market.end_ns,

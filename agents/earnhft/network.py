@@ -177,6 +177,7 @@ class QNet(nn.Module):
         """Weights as torch's linear layers begin, drawn from a generator of its own; `seed` None leaves zeros."""
         super().__init__()
         check_targets(targets)
+        self.targets = tuple(targets)
         size = len(targets)
         shapes = {
             "w1": (features, hidden), "b1": (hidden,), "embed": (size, size), "w2": (hidden + size, hidden),

@@ -26,7 +26,7 @@ from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.rng import stream_key
 
-__all__ = ["AgentPool", "Scores", "choose_pool", "play_segments", "warm_steps"]
+__all__ = ["AgentPool", "Scores", "choose_pool", "play_segments", "together", "warm_steps"]
 
 INVENTORY: Final = "inventory"
 _POOL_FILE: Final = "pool.json"
@@ -83,6 +83,11 @@ def warm_steps(spec: DeskSpec) -> int:
     return 2 * (1 + trip_ns // spec.interval_ns)
 
 
+def together(lanes: int, positions: int) -> int:
+    """Agents that walk side by side where about so many lanes do, each from every position in several segments."""
+    return max(1, lanes // (positions * _PLAYED_TOGETHER))
+
+
 def play_segments(
     market: Market, spec: DeskSpec, agents: Sequence[QWeights], segments: Sequence[Segment], seed: int, lanes: int = 512
 ) -> Scores:
@@ -111,10 +116,10 @@ def play_segments(
     if len(segments) == 0 or steps.min() < 1:
         raise TrainError(f"expected segments of at least one step of {spec.interval_ns / 1e9:g} s, got {segments}")
     pnl = np.zeros((len(agents), positions, len(segments)), np.int64)
-    together = max(1, lanes // (positions * _PLAYED_TOGETHER))
+    size = together(lanes, positions)
     order = np.argsort(-steps, kind="stable")
-    for first in range(0, len(agents), together):
-        who = np.arange(first, min(first + together, len(agents)))
+    for first in range(0, len(agents), size):
+        who = np.arange(first, min(first + size, len(agents)))
         some = max(1, lanes // (positions * len(who)))
         for at in range(0, len(order), some):
             which = order[at : at + some]

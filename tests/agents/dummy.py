@@ -6,7 +6,8 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from stable_baselines3 import DQN, PPO
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 SIZE = 12
@@ -44,8 +45,9 @@ class DummyEnv(gym.Env[Any, Any]):
 def trained(algo: str, discrete: bool, seed: int = 3) -> BaseAlgorithm:
     """A model after a few hundred transitions: enough to leave the initial weights."""
     env = DummyEnv(discrete)
-    if algo == "dqn":
-        model: BaseAlgorithm = DQN(
+    if algo in ("dqn", "qrdqn", "sac"):
+        kinds: dict[str, Any] = {"dqn": DQN, "qrdqn": QRDQN, "sac": SAC}
+        model: BaseAlgorithm = kinds[algo](
             "MlpPolicy", env, learning_starts=64, train_freq=8, seed=seed, device="cpu", buffer_size=1000
         )
     else:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lobgym.agents.baselines import BASELINES, NatrGrid, StaticGrid, available_baselines, make_baseline
+from lobgym.agents.baselines.executions import Pov, Twap
+from lobgym.agents.baselines.makers import AvellanedaStoikov, FixedMaker
 from lobgym.agents.errors import PolicyError
-from lobgym.agents.execution_rules import Pov, Twap
-from lobgym.agents.maker_rules import AvellanedaStoikov, FixedMaker
 from lobgym.agents.policy import Policy
 from lobgym.sim.actions import (
     CODE_LEVELS,
@@ -123,7 +123,7 @@ def test_the_natr_grid_widens_with_volatility(specs: dict[str, DeskSpec]) -> Non
 
 
 def test_the_natr_grid_leans_against_its_inventory(specs: dict[str, DeskSpec]) -> None:
-    """Spec v1.2: dynamic sizing. Long: the centre moves down, less is quoted; short is the mirror image."""
+    """Spec v1.1: skew and size by inventory. Long: the centre moves down, less is quoted; short is the mirror image."""
     spec = specs["grid"]
     policy = NatrGrid(spec, MID)
     codes = {
@@ -204,4 +204,5 @@ def test_mistakes_are_named(specs: dict[str, DeskSpec]) -> None:
 
 
 def test_every_baseline_is_available_somewhere() -> None:
-    assert {name for _, name in CASES} == set(BASELINES)
+    assert {name for kind in KINDS for name in available_baselines(kind, suite=True)} == set(BASELINES)
+    assert {name for _, name in CASES} == {name for name, one in BASELINES.items() if one.core}

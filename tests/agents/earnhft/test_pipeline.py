@@ -1,0 +1,145 @@
+"""The three stages from a config to a folder: whole, repeatable to the byte, and no worse for having been killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from lobgym.agents.earnhft.network import QWeights
+from lobgym.agents.earnhft.pipeline import EarnHftResult, load_earnhft, train_earnhft
+from lobgym.agents.earnhft.segments import Segment
+from lobgym.agents.earnhft.tournament import play_segments
+from lobgym.agents.errors import ModelHashError, RunFolderError
+from lobgym.agents.trials import read_trials
+from tests.agents.earnhft.made import config_of, market_of, random_agent
+from tests.project import ROOT
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run `run` in it, made without an interruption."""
+    home = tmp_path_factory.mktemp("whole")
+    made_in(home)
+    return home
+
+
+def made_in(home: Path, **changes: object) -> EarnHftResult:
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        return train_earnhft(config_of(out="run", **changes))
+    finally:
+        os.chdir(before)
+
+
+def contents(home: Path) -> dict[str, bytes]:
+    """Every file of the run but its logs, which hold times."""
+    root = home / "run"
+    files = [path for path in root.rglob("*") if path.is_file() and "logs" not in path.relative_to(root).parts]
+    # The low level's own log has no times.
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(files)}
+
+
+def test_a_run_leaves_everything_that_it_names(whole: Path):
+    result = load_earnhft(whole / "run")
+    config = result.config
+    market = market_of()
+    assert result.spec == config.spec(market)
+    assert len(result.record.agents) == config.low.agents == result.counts["agents"] == 4
+    found = [QWeights.load(path).digest for beta in ("30", "-30") for path in sorted((whole / "run" / "low" / f"beta_{beta}").glob("agent_*.npz"))]  # fmt: skip  # noqa: E501
+    assert list(result.record.agents) == found
+    assert set(result.record.pool) <= set(found)
+    assert result.record.router == result.router.digest
+    assert result.record.tape_digest == market.tape.digest
+    with np.load(whole / "run" / "scores.npz") as scores:
+        pnl, steps = scores["pnl"], scores["steps"]
+    assert result.counts["validation_steps"] == pnl.shape[0] * pnl.shape[1] * int(steps.sum())
+    assert result.counts["low_taught"] == result.counts["low_own"] == 2 * 4 * 120
+    # The scores are those of the agents in the folder, in the segments in the folder.
+    segments = [msgspec.convert(one, Segment) for one in msgspec.json.decode((whole / "run" / "segments.json").read_bytes())]  # fmt: skip  # noqa: E501
+    agents = [QWeights.load(path) for path in sorted((whole / "run" / "low" / "beta_-30").glob("agent_*.npz"))]
+    again = play_segments(market, config.low_spec(market), agents, segments, config.seed)
+    np.testing.assert_array_equal(again.pnl, pnl[2:])
+    assert not (whole / "run" / "jobs").exists()
+    assert (whole / "run" / "logs" / "router.csv").read_text().startswith("step,epsilon,loss,reward\n")
+
+
+def test_the_hierarchy_acts_at_the_desk_of_the_run(whole: Path):
+    result = load_earnhft(whole / "run")
+    policy = result.hierarchy
+    policy.reset(3, 0)
+    rows = np.random.default_rng(0).uniform(-1, 1, (3, result.spec.layout.size)).astype(np.float32)
+    assert policy.act(rows).shape == (3,)
+
+
+def test_every_checkpoint_is_in_the_ledger(whole: Path):
+    result = load_earnhft(whole / "run")
+    trials = read_trials(whole / "trials.jsonl")
+    agents = {one.digest: one.score for one in trials if one.env == "target"}
+    assert set(agents) == set(result.record.agents)
+    assert all(isinstance(score, float) for score in agents.values())
+    judged = msgspec.json.decode((whole / "run" / "router.json").read_bytes())
+    assert {one.digest for one in trials if one.env == "router"} == set(judged["digests"])
+    assert {one.tape_digest for one in trials} == {market_of().tape.digest}
+
+
+def test_a_run_that_is_killed_in_every_stage_ends_in_the_same_bytes(whole: Path, tmp_path: Path):
+    script = Path(__file__).with_name("pipeline_run.py")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    left: list[int] = []
+    for stage, call in (("low", 3), ("low", 6), ("tournament", 3), ("router", 5)):
+        command = [sys.executable, str(script), "run", stage, str(call)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert not (tmp_path / "run" / "run.json").exists()
+        left.append(len(contents(tmp_path)))
+    assert left[0] < left[1] < left[3]  # each went on where the one before was killed
+    made_in(tmp_path)
+    assert contents(tmp_path) == contents(whole)
+    assert len(read_trials(tmp_path / "trials.jsonl")) == len(read_trials(whole / "trials.jsonl"))
+
+
+def test_two_workers_make_what_one_makes(whole: Path, tmp_path: Path):
+    made_in(tmp_path, workers=2)
+    two, one = contents(tmp_path), contents(whole)
+    assert two.pop("config.json") != one.pop("config.json")
+    assert two == one
+
+
+def test_another_seed_makes_another_run(whole: Path, tmp_path: Path):
+    other = made_in(tmp_path, seed=2)
+    assert not set(other.record.agents) & set(load_earnhft(whole / "run").record.agents)
+
+
+def test_folders_that_hold_something_else_are_refused(whole: Path, tmp_path: Path):
+    with pytest.raises(RunFolderError, match="another config"):
+        made_in(whole, seed=2)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("")
+    with pytest.raises(RunFolderError, match="not empty"):
+        made_in(tmp_path)
+
+
+def test_a_changed_run_is_not_loaded(whole: Path, tmp_path: Path):
+    copy = tmp_path / "run"
+    for name, data in contents(whole).items():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(data)
+    assert load_earnhft(copy).record == load_earnhft(whole / "run").record
+    result = load_earnhft(copy)
+    random_agent(5, result.router.columns, result.router.targets).save(copy / "router.npz")
+    with pytest.raises(ModelHashError, match="do not use it"):
+        load_earnhft(copy)
+    (copy / "run.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="of this version"):
+        load_earnhft(copy)
+    (copy / "run.json").unlink()
+    with pytest.raises(RunFolderError, match=r"run\.json is missing"):
+        load_earnhft(copy)
