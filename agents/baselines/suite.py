@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from lobgym.agents.baselines.facts import MarketFacts
+from lobgym.agents.baselines.fitting import spread_times
 from lobgym.agents.baselines.fixed import RandomHeld, redraw_ppm
 from lobgym.agents.baselines.forecasts import ImbalanceTaker
 from lobgym.agents.baselines.registry import BASELINES, available_baselines, baseline_spec, make_baseline
@@ -89,7 +90,7 @@ def turnover_of(policy: Policy, spec: DeskSpec, market: Market, low_ns: int, hig
     if steps < 10:
         raise PolicyError(f"turnover is measured over at least 10 steps, the training part has {steps}")
     desk = Desk(spec, market, _LANES, end_ns=high_ns)
-    desk.reset(np.linspace(low_ns, high_ns - (steps + 1) * spec.interval_ns, _LANES).astype(np.int64))
+    desk.reset(spread_times(low_ns, high_ns - (steps + 1) * spec.interval_ns, _LANES))
     policy.reset(_LANES, 0)
     observations = desk.observe()
     before, moved = np.zeros(_LANES, np.int64), 0
