@@ -103,7 +103,7 @@ def export_rule(policy: Policy) -> bytes:
         )
     with warnings.catch_warnings():
         # Tables and limits are meant to become constants of the graph.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         return _lifted(export_module(RuleModule(policy).eval(), policy.spec.layout.size))
 
 
@@ -111,7 +111,9 @@ def _lifted(data: bytes) -> bytes:
     """The graph with its constants as weights, equal ones once: a runtime counts nodes, and half of them are those."""
     model = onnx.load_model_from_string(data)
     graph = model.graph
-    kept, names, known = [], {}, {}
+    kept: list[onnx.NodeProto] = []
+    names: dict[str, str] = {}
+    known: dict[bytes, str] = {}
     for node in graph.node:
         if node.op_type != "Constant":
             kept.append(node)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lobgym.agents.baselines import MarketFacts, make_baseline, make_suite
+from lobgym.agents.baselines import MarketFacts, make_baseline, make_suite, open_baseline
 from lobgym.agents.baselines.fitting import MARKET_COLUMNS, fit_forecast, observed, pick_threshold, ridge, rule_pnl
 from lobgym.agents.baselines.forecasts import Forecast
 from lobgym.agents.baselines.rule import ObservationRule
@@ -147,6 +147,13 @@ def test_the_suite_has_everybody_and_says_who_is_missing(alpha: Market) -> None:
         rows = np.random.default_rng(1).uniform(-1, 1, (3, entry.spec.layout.size)).astype(np.float32)
         entry.policy.reset(3, 1)
         entry.spec.action.decode(entry.policy.act(rows))
+        rows = np.random.default_rng(1).uniform(-1, 1, (3, entry.spec.layout.size)).astype(np.float32)
+        if entry.name not in ("flat", "random"):
+            alone = open_baseline(entry.name, alpha, DeskSpec.for_market(alpha, entry.spec.kind), alpha.start_ns, cut)
+            assert alone.spec == entry.spec
+            for policy in (alone.policy, entry.policy):
+                policy.reset(3, 1)
+            assert np.array_equal(alone.policy.act(rows), entry.policy.act(rows))
     matched = next(one for one in suite.entries if one.name == "random-matched" and one.spec.kind == "target")
     taker = next(one for one in suite.entries if one.name == "imbalance-taker")
     both = [turnover_of(one.policy, one.spec, alpha, alpha.start_ns, cut) for one in (matched, taker)]
