@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from lobgym.agents.errors import ExportError
 from lobgym.agents.export import export_policy
 from lobgym.agents.parity import OnnxPolicy, ParityReport, check_parity, extreme_observations
 from lobgym.agents.rollout import collect_observations
@@ -47,6 +48,11 @@ def export_run(run: str | Path, out: str | Path, name: str | None = None) -> Exp
     """
     loaded = load_run(run)
     model, config, record, spec = loaded.model, loaded.config, loaded.record, loaded.spec
+    if config.env == "router":
+        raise ExportError(
+            f"{run} is a router: it chooses among the rules of its pool and sends no orders itself, so it makes no "
+            "bundle; `lobgym evaluate` it"
+        )
     met = collect_observations(model, config, PARITY_OBSERVATIONS, "train")
     onnx_bytes = export_policy(model)
     parity = check_parity(model, onnx_bytes, met, spec.action)
