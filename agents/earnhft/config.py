@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from typing import Any, Final, Literal
 
 import msgspec
@@ -318,6 +319,8 @@ class EarnHftConfig:
             raise TrainError(f"expected gamma from 0 to 1, got {self.gamma}")
         if self.targets is not None:
             check_targets(self.targets)
+        if not self.corrections.causal_features:
+            import_module("lobgym.agents.earnhft.features")  # registers the column that such a run may name
         for name in ("columns", "router_columns"):
             columns = ObservationLayout(getattr(self, name)).columns
             if INVENTORY in columns:

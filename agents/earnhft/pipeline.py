@@ -29,6 +29,7 @@ import msgspec
 import numpy as np
 
 from lobgym.agents.earnhft.config import EarnHftConfig
+from lobgym.agents.earnhft.features import choose_features
 from lobgym.agents.earnhft.network import QWeights
 from lobgym.agents.earnhft.parts import Parts, limit_bps_units
 from lobgym.agents.earnhft.router import train_router
@@ -132,8 +133,9 @@ def train_earnhft(
         TrainError: what a stage raises; JobError: a task of it that failed.
     """
     folder = Path(config.out)
-    _claim(folder, config)
     market = _market(config.tape) if market is None else market
+    config = choose_features(config, market)
+    _claim(folder, config)
     _OPENED[config.tape] = market
     spec, parts = config.spec(market), Parts.of(market, config)
     _same_or_new(folder / SPEC_FILE, spec.to_json())
