@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lobgym
-from lobgym.experiments.cli import leaderboard, logs, market, offline, service, tapes
+from lobgym.experiments.cli import leaderboard, logs, market, offline, service, studies, tapes
 from lobgym.experiments.cli.console import fail, tell_generation
 from lobgym.experiments.cli.research import add_to as add_research
 from lobgym.sim.errors import LobgymError
@@ -23,6 +23,9 @@ _EXTRA_OF = {
     "tensorboard": "train",
     "optuna": "train",
     "joblib": "train",
+    "scipy": "train",
+    "yaml": "train",
+    "sb3_contrib": "train",
     "ray": "ray",
     "onnx": "runtime",
     "onnxruntime": "runtime",
@@ -51,6 +54,7 @@ app.add_typer(leaderboard.app, name="leaderboard")
 add_research(app)
 service.add_to(app)
 offline.add_to(app)
+studies.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -8,7 +8,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from lobgym.experiments.cli.console import JsonFlag, TapeOption, console, print_json, progress_bar, working
+from lobgym.experiments.cli.console import (
+    JsonFlag,
+    TapeOption,
+    command_line,
+    console,
+    print_json,
+    progress_bar,
+    working,
+)
 
 __all__ = ["add_to", "app"]
 
@@ -258,7 +266,6 @@ def _write(out: Path, name: str, result: dict[str, Any], lines: list[str], quiet
     """NAME.json and NAME.md, each aside and then renamed; the table also on the terminal."""
     import msgspec
 
-    from lobgym.experiments.cli.research import command_line
     from lobgym.experiments.report_html import write_text
     from lobgym.experiments.source import commit_of_source
 
