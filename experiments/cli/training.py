@@ -16,7 +16,6 @@ from lobgym.experiments.cli.console import (
     TapeOption,
     command_line,
     console,
-    notes,
     print_json,
     progress_bar,
     working,
@@ -130,11 +129,9 @@ def train(
     if show_config:
         show_settings(made, as_json)
         return
-    if why_not:
-        notes.print(f"no validation: {why_not}", highlight=False)
     with progress_bar("steps", as_json) as progress:
         result = run_training(made, progress, commit_of_source(), command=command_line())
-    _report(result, as_json)
+    _report(result, as_json, why_not)
 
 
 def evaluate(
@@ -266,7 +263,7 @@ def _resumed(run: Path, as_json: bool) -> Any:
         return resume(run, progress, commit_of_source())
 
 
-def _report(result: Any, as_json: bool) -> None:
+def _report(result: Any, as_json: bool, unvalidated: str = "") -> None:
     record = result.record
     best = record.best
     data = {
@@ -279,6 +276,7 @@ def _report(result: Any, as_json: bool) -> None:
         "best_steps": best.steps if best else None,
         "best_score": best.score if best else None,
         "interrupted": record.interrupted,
+        "not_validated": unvalidated or None,
     }
     if as_json:
         print_json(data)
