@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from lobgym.agents.config import TrainConfig
-from lobgym.agents.parity import OnnxPolicy
 from lobgym.agents.runs import load_run
 from lobgym.envs.markets import market_for
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import EvalConfig, Evaluator
 from lobgym.experiments.leaderboard import Entry, Leaderboard, build_leaderboard, trained_entry
-from lobgym.runtime.bundle import POLICY_FILE, load_bundle
+from lobgym.experiments.served import BundlePolicy
+from lobgym.runtime.bundle import load_bundle
 from lobgym.runtime.engine import require_instrument
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
@@ -146,8 +146,7 @@ class Study:
         for folder in bundles:
             bundle = load_bundle(folder, allow_ungated=True)
             require_instrument(bundle.manifest.instrument, self.market.instrument)
-            policy = OnnxPolicy((folder / POLICY_FILE).read_bytes(), not bundle.spec.action.continuous)
-            found.append(Entry((policy,), bundle.spec, "trained", bundle.manifest.name))
+            found.append(Entry((BundlePolicy(bundle),), bundle.spec, "trained", bundle.manifest.name))
         return found
 
     def _same_cut(self, config: TrainConfig) -> bool:

@@ -156,6 +156,7 @@ def _overall(board: SuiteBoard) -> list[dict[str, Any]]:
                 "score": asdict(spread),
                 "mean": fixed_mean([score for values in scores.values() for score in values]),
                 "markets": len(scores),
+                "trades": any(metrics["fills"] for cell in entry.cells.values() for metrics in cell["per_seed"]),
                 "above_zero": sum(one["low"] > 0.0 for one in by_market),
                 "worst": {"market": worst["market"], "mean": worst["mean"]},
                 "by_market": by_market,

@@ -95,7 +95,7 @@ class SuitePlan:
         extra = self.tapes[count:] if whole else self.tapes
         return (
             "leaderboard",
-            *(("--suite",) if whole or len(extra) == 1 else ()),
+            *(("--suite",) if whole else ()),
             *(word for tape in extra for word in ("--tape", tape)),
             *("--seeds", str(self.seeds), "--episodes", str(self.episodes)),
         )

@@ -157,11 +157,11 @@ def open_player(
 
 
 def judged_spec(spec: DeskSpec, market: Market) -> DeskSpec:
-    """A trained policy's desk at the market's own venue and limits.
+    """A trained policy's desk at the market's own venue and limits; a larger position than those is cut to them.
 
     Raises:
-        SubmissionError: a desk that works parent orders, that is not paced by an interval, or whose scale is beyond
-            the market's limits.
+        SubmissionError: a desk that works parent orders, that is not paced by an interval, or that contradicts the
+            market's limits otherwise.
     """
     if spec.kind == EXECUTION:
         raise SubmissionError("a policy that works parent orders is measured by their cost, not ranked by PnL")
@@ -169,7 +169,8 @@ def judged_spec(spec: DeskSpec, market: Market) -> DeskSpec:
         raise SubmissionError(f"expected a desk that decides in intervals, got the pace {spec.pace!r}")
     default = DeskSpec.for_market(market, spec.kind)
     try:
-        return spec.replace(params=default.params, risk=default.risk)
+        limit = min(spec.position_lots_max, default.risk.position_lots_max)
+        return spec.replace(params=default.params, risk=default.risk, position_lots_max=limit)
     except ParamsError as error:
         raise SubmissionError(f"its desk does not fit the market's limits: {error}") from error
 
