@@ -64,6 +64,11 @@ def export_run(run: str | Path, out: str | Path, name: str | None = None, agent:
 def _export_model(run: str | Path, out: str | Path, name: str | None) -> ExportResult:
     loaded = load_run(run)
     model, config, record, spec = loaded.model, loaded.config, loaded.record, loaded.spec
+    if config.env == "router":
+        raise ExportError(
+            f"{run} is a router: it chooses among the rules of its pool and sends no orders itself, so it makes no "
+            "bundle; `lobgym evaluate` it"
+        )
     met = collect_observations(model, config, PARITY_OBSERVATIONS, "train")
     onnx_bytes = export_policy(model)
     parity = check_parity(model, onnx_bytes, met, spec.action)
