@@ -33,6 +33,7 @@ __all__ = [
     "add_to",
     "layers_of",
     "refuse_others",
+    "show_settings",
 ]
 
 _VALIDATIONS: Final = 10  # of a run, where its options say nothing else
@@ -127,7 +128,7 @@ def train(
         tape, algo, env, steps, lanes, seed, out, layers_of(config, setting), validate_every, checkpoint_every
     )
     if show_config:
-        _show(made, as_json)
+        show_settings(made, as_json)
         return
     if why_not:
         notes.print(f"no validation: {why_not}", highlight=False)
@@ -291,7 +292,8 @@ def _report(result: Any, as_json: bool) -> None:
         console.print(f"next: lobgym evaluate {result.folder}", highlight=False, soft_wrap=True)
 
 
-def _show(config: Any, as_json: bool) -> None:
+def show_settings(config: Any, as_json: bool) -> None:
+    """All settings, as YAML or JSON."""
     if as_json:
         print_json(config.to_json())
         return
