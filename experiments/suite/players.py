@@ -19,9 +19,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.agents.baselines import available_baselines, make_baseline
+from lobgym.agents.baselines import Suite, available_baselines, make_suite
 from lobgym.agents.policy import Policy
-from lobgym.experiments.errors import EvaluationError, SubmissionError
+from lobgym.experiments.errors import EvaluationError, SubmissionError, UnfitError
 from lobgym.runtime.bundle import LoadedBundle, load_bundle, read_capped
 from lobgym.runtime.canonical import sha256_hex
 from lobgym.runtime.engine import require_instrument
@@ -29,7 +29,6 @@ from lobgym.runtime.errors import BundleError, PolicyError
 from lobgym.runtime.manifest import JSON_BYTES_MAX, MANIFEST_FILE, POLICY_BYTES_MAX, POLICY_FILE
 from lobgym.runtime.policy import OnnxPolicy
 from lobgym.sim.actions import EXECUTION
-from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.instrument import Instrument
@@ -129,17 +128,24 @@ class ServedPolicy:
 
 
 def open_player(
-    task: dict[str, Any], root: Path, market: Market, interval_ns: int
+    task: dict[str, Any], root: Path, market: Market, interval_ns: int, train_span_ns: tuple[int, int]
 ) -> tuple[tuple[Policy, ...], DeskSpec]:
     """The policies, one or one for each seed, and the desk that they trade at on this market.
 
+    Args:
+        train_span_ns: the part of the tape that policies written by hand may be fitted on.
+
     Raises:
+        UnfitError: a policy written by hand that this market's training part says too little for.
         SubmissionError: a network or bundle that is not the one of its hash; see also `judged_spec`.
     """
     source, name, env = task["source"], task["name"], task["env"]
     if source == "baseline":
-        spec = DeskSpec.for_market(market, env, interval_ns=interval_ns)
-        return (make_baseline(name, spec, Desk(spec, market).mid2() / 2),), spec
+        suite = _baselines_on(market, interval_ns, train_span_ns)
+        for entry in suite.entries:
+            if (entry.name, entry.spec.kind) == (name, env):
+                return (entry.policy,), entry.spec
+        raise UnfitError(f"{name}@{env}: {suite.skipped.get(f'{name} ({env})', 'no such policy')}")
     policies: list[Policy] = []
     if source == "models":
         trained = DeskSpec.from_json(task["spec"])
@@ -154,6 +160,19 @@ def open_player(
     if bundle.manifest_sha256 != digest:
         raise SubmissionError(f"{bundle.path} was changed: its manifest has sha256 {bundle.manifest_sha256}")
     return (ServedPolicy(bundle.policy, bundle.spec, bundle.manifest.name),), judged_spec(bundle.spec, market)
+
+
+_fitted: dict[tuple[str, int, tuple[int, int]], Suite] = {}  # of the market that this worker is at
+
+
+def _baselines_on(market: Market, interval_ns: int, train_span_ns: tuple[int, int]) -> Suite:
+    """All policies written by hand, fitted once a market and worker."""
+    key = (market.tape.digest, interval_ns, train_span_ns)
+    if key not in _fitted:
+        _fitted.clear()
+        specs = [DeskSpec.for_market(market, env, interval_ns=interval_ns) for env in KINDS]
+        _fitted[key] = make_suite(market, *train_span_ns, specs)
+    return _fitted[key]
 
 
 def judged_spec(spec: DeskSpec, market: Market) -> DeskSpec:
@@ -198,7 +217,7 @@ def baseline_players() -> list[Player]:
     return [
         Player(name, env, "fixed", "baseline", ("--policy", f"{name}@{env}"))
         for env in KINDS
-        for name in available_baselines(env)
+        for name in available_baselines(env, suite=True)
     ]
 
 

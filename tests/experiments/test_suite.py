@@ -38,7 +38,7 @@ __all__ = ["make_bundle", "market", "specs", "tape"]  # fixtures
 TAPES = ("synth?seed=5&minutes=3", "synth?seed=6&minutes=3")
 PLAN = SuitePlan(TAPES, seeds=5, episodes=2)
 SERIAL = Workers(backend="serial")
-LABELS = {f"{name}@{kind}" for kind in ("grid", "target", "maker") for name in available_baselines(kind)}
+LABELS = {f"{name}@{kind}" for kind in ("grid", "target", "maker") for name in available_baselines(kind, suite=True)}
 
 
 def run(root: Path, workers: Workers = SERIAL, plan: SuitePlan = PLAN, **given: Any) -> SuiteBoard:
