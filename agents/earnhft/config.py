@@ -162,7 +162,7 @@ class LowSettings:
     epsilon_first: float = 0.9
     epsilon_last: float = 0.3
     epsilon_share: float = 0.17
-    reward_scale: float = 1.0
+    reward_scale: float = 0.1
 
     def __post_init__(self) -> None:
         if not self.betas or len(set(self.betas)) != len(self.betas):
@@ -379,7 +379,6 @@ class EarnHftConfig:
                 entry_ns=0, response_ns=0, latency=None, taker_fee_ppb=FRICTIONLESS_FEE_PPB, fee_tiers=None,
                 submit_extra_ns=0, cancel_extra_ns=0, modify_extra_ns=0, feed_delay_ns=0, feed_jitter_ns=0,
             )  # fmt: skip
-            params = params.replace(maker_fee_ppb=params.maker_fee_ppb or 0)
         return params
 
     def spec_of(self, market: Market, columns: tuple[str, ...]) -> DeskSpec:
@@ -422,10 +421,11 @@ _SETTINGS: Final[dict[str, dict[str, Any]]] = {
         "macro_steps": 20,
     },
     "quick": {
+        "hidden": 64,
         "low": LowSettings(
-            samples=40, checkpoint_every=4, chunk_ns=1_800 * SECOND_NS, lookahead_ns=600 * SECOND_NS,
-            updates_per_transition=1 / 96, tau=0.02, clip=10.0, rate_first=2e-3, rate_last=2e-4, kl_first=1.0,
-            kl_last=0.0, kl_share=0.7, epsilon_last=0.1, epsilon_share=0.6,
+            samples=60, checkpoint_every=6, chunk_ns=900 * SECOND_NS, lookahead_ns=600 * SECOND_NS,
+            updates_per_transition=1 / 64, batch_size=256, tau=0.05, clip=10.0, rate_first=2e-3, rate_last=2e-5,
+            kl_first=1.0, kl_last=0.0, kl_share=0.7, epsilon_last=0.1, epsilon_share=0.6, reward_scale=0.1,
         ),
         "router": RouterSettings(samples=64, episode_ns=3_600 * SECOND_NS, checkpoint_every=8, tau=0.02),
     },

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.status import Status
 
 __all__ = [
+    "COMPILING",
     "TAPE_HELP",
     "JsonFlag",
     "TapeOption",
@@ -32,6 +33,7 @@ __all__ = [
 console = Console()
 notes = Console(stderr=True)
 
+COMPILING: Final = "compiling the market (the first time on a machine also the kernels: a minute)"
 TAPE_HELP = "A .parquet tape, or a generated one by name, as `synth:calm?seed=3&minutes=20`."
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
