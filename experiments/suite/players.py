@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -98,8 +99,10 @@ class Player:
 class ServedPolicy:
     """A network acts for a batch as it acts in service: one observation at a time, by the runtime's own reading.
 
+    Unlike `lobgym.experiments.served.BundlePolicy` it has no guard that would act in its place.
+
     Raises:
-        SubmissionError: outputs that are not finite. In service the guard would act instead; there is nothing to rank.
+        SubmissionError: outputs that are not finite; there is nothing to rank.
     """
 
     def __init__(self, policy: OnnxPolicy, spec: DeskSpec, name: str) -> None:
@@ -225,19 +228,27 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
     """Run folders as players, and by the players' labels the training configs, whose cuts have to be checked.
 
     Runs of one algorithm and environment are one policy trained with several seeds. What takes part is the exported
-    network, kept in the suite's folder.
+    network, kept in the suite's folder; of a run of EarnHFT the whole hierarchy as one bundle.
 
     Raises:
-        EvaluationError: runs of one policy at different desks, or neither one nor one for each seed.
+        EvaluationError: runs of one policy at different desks, neither one nor one for each seed, or a router alone.
+        ExportError: a hierarchy whose export decides otherwise.
     """
+    from lobgym.agents.earnhft.pipeline import ROUTER_FILE
     from lobgym.agents.export import export_policy
     from lobgym.agents.runs import load_run
 
     groups: dict[str, list[tuple[Path, Any]]] = {}
+    hierarchies = [folder for folder in folders if (folder / ROUTER_FILE).exists()]
     for folder in folders:
+        if folder in hierarchies:
+            continue
         run = load_run(folder)
+        if run.config.env == "router":
+            raise EvaluationError(f"{folder} is a router, which sends no orders itself: `lobgym evaluate` it")
         groups.setdefault(f"{run.config.algo}@{run.config.env}", []).append((folder, run))
-    players, configs = [], {}
+    players = [_hierarchy_player(folder, root) for folder in hierarchies]
+    configs: dict[str, Any] = {}
     for label, runs in groups.items():
         specs = {run.spec.digest for _, run in runs}
         if len(specs) != 1 or len(runs) not in (1, seeds):
@@ -262,6 +273,14 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
         players.append(player)
         configs[player.label] = [(run.record.tape_digest, run.config) for _, run in runs]
     return players, configs
+
+
+def _hierarchy_player(folder: Path, root: Path) -> Player:
+    from lobgym.experiments.export import export_run
+
+    with TemporaryDirectory(dir=root) as aside:
+        made = export_run(folder, Path(aside) / "bundle", "earnhft").bundle
+        return bundle_player(keep_bundle(made, root), "trained", ("--run", str(folder)))
 
 
 def bundle_player(bundle: LoadedBundle, kind: Literal["trained", "submitted"], words: tuple[str, ...]) -> Player:
