@@ -144,7 +144,8 @@ def _matrix(data: Data) -> str:
         for market in markets:
             one = cells.get(market["name"])
             if one is None:
-                shown.append("<td>–</td>")
+                reason = row["skipped"].get(market["name"], "of another instrument")
+                shown.append(f'<td title="{html_text(reason)}">–</td>')
                 continue
             weight = 8 + 42 * order[abs(one["mean"])] // len(order) if one["mean"] else 0
             css = "heat up" if one["mean"] > 0 else "heat down" if one["mean"] < 0 else "heat"
@@ -155,8 +156,9 @@ def _matrix(data: Data) -> str:
         body.append(f"<tr>{_who(row)}{''.join(shown)}</tr>")
     return (
         '<section class="card"><h2>Policy by market</h2><p class="note">Mean score of each policy on each market, bps '
-        "of the position limit; – where it cannot trade the instrument; * where it was trained on the first part of "
-        'that very tape. The interval shows when the pointer rests on a figure.</p><div class="scroll"><table><thead>'
+        "of the position limit; – where it has no place (the pointer says why); * where it was trained on the "
+        "first part of that very tape. The interval shows when the pointer rests on a figure.</p>"
+        '<div class="scroll"><table><thead>'
         f'<tr><th class="left">policy</th><th class="left">env</th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div></section>"
     )

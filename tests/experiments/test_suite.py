@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 from typer.testing import CliRunner
@@ -27,18 +28,27 @@ from lobgym.experiments.evaluate import Evaluator
 from lobgym.experiments.study import Study
 from lobgym.experiments.suite.board import SuiteBoard
 from lobgym.experiments.suite.plan import SuitePlan
+from lobgym.experiments.suite.players import ServedPolicy
 from lobgym.experiments.suite.run import Workers, run_suite
+from lobgym.runtime.bundle import load_bundle
+from lobgym.runtime.engine import DECISION
+from lobgym.runtime.journal import read_journal
+from lobgym.runtime.paper import run_paper
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.market import Market
 from lobgym.sim.tape import Tape, open_tape
 from tests.runtime.fixtures import MakeBundle, make_bundle, market, specs, tape
+from tests.runtime.models import mlp
+from tests.runtime.test_hierarchy import ACTIONS, AGENTS, CHOICES
+from tests.runtime.test_hierarchy import PLAN as HIERARCHY
 
 __all__ = ["make_bundle", "market", "specs", "tape"]  # fixtures
 
 TAPES = ("synth?seed=5&minutes=3", "synth?seed=6&minutes=3")
 PLAN = SuitePlan(TAPES, seeds=5, episodes=2)
 SERIAL = Workers(backend="serial")
-LABELS = {f"{name}@{kind}" for kind in ("grid", "target", "maker") for name in available_baselines(kind)}
+LABELS = {f"{name}@{kind}" for kind in ("grid", "target", "maker") for name in available_baselines(kind, suite=True)}
 
 
 def run(root: Path, workers: Workers = SERIAL, plan: SuitePlan = PLAN, **given: Any) -> SuiteBoard:
@@ -176,6 +186,28 @@ def test_a_bundle_takes_part_and_is_counted_as_a_trial(make_bundle: MakeBundle, 
         app, [*words[1:], "--out", str(tmp_path / "b"), "--backend", "serial", "--json"], catch_exceptions=False
     )
     assert json.loads(result.stdout)["rows"][0]["digest"] == row["digest"]
+
+
+def test_a_hierarchy_is_ranked_by_the_decisions_that_it_takes_in_service(
+    make_bundle: MakeBundle, specs: dict[str, DeskSpec], market: Market, tape: Tape, tmp_path: Path
+) -> None:
+    """Oracle: the paper run's record, decision by decision; in a batch each lane has a clock of its own."""
+    network = mlp(specs["target"].layout.size, CHOICES + AGENTS * ACTIONS, seed=4)
+    bundle = load_bundle(make_bundle("target", "chain", network, hierarchy=HIERARCHY), allow_ungated=True)
+    run_paper(bundle, tape, tmp_path / "j", steps=60, market=market)
+    recorded = [one.body["codes"] for one in read_journal(tmp_path / "j").records if one.kind == DECISION]
+    policy = ServedPolicy(bundle.policy, bundle.spec, "chain")
+    for lanes in (1, 3):
+        desk = Desk(bundle.spec, market, lanes)
+        desk.reset(np.full(lanes, market.start_ns, np.int64), 0)
+        policy.reset(lanes)
+        seen = desk.observe()
+        for codes in recorded:
+            acted = desk.action.decode(policy.act(seen))
+            assert acted.tolist() == [codes] * lanes
+            seen, _ = desk.step(acted)
+    board = run(tmp_path / "suite", bundles=[bundle.path], only=["chain@target"])
+    assert board.data["rows"][0]["trades"]
 
 
 def test_who_cannot_trade_every_market_has_no_rank(make_bundle: MakeBundle, tmp_path: Path) -> None:
