@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lobgym.agents.baselines.arrays import Array, Ops, rounded
+from lobgym.agents.baselines.rule import Column, ObservationRule
 from lobgym.agents.errors import PolicyError
 from lobgym.sim.desk_spec import DeskSpec
 
@@ -17,7 +18,7 @@ TARGETS: Final = (-1.0, 0.0, 1.0)  # of a desk that such a policy can act at
 FOLLOW: Final = ((-1, -1, -1), (0, 0, 0), (1, 1, 1))  # the table of the threshold rule: hold what the signal says
 
 
-class SignalTable:
+class SignalTable(ObservationRule):
     """Position by (signal, position), each -1, 0 or 1, the signal read from `imbalance_1`.
 
     Args:
@@ -38,18 +39,20 @@ class SignalTable:
             raise PolicyError(
                 f"{name}: expected 3 x 3 positions from -1 to 1 and a threshold in [0, 1), got {table}, {threshold}"
             )
+        super().__init__(spec)
         self.name = name
-        self._spec = spec
         self._threshold = threshold
-        self._columns = [spec.layout.names.index(column) for column in wanted]
+        self._imbalance, self._inventory = Column(spec, "imbalance_1"), Column(spec, "inventory")
+        self._position = rounded(-1, 1)
 
-    def reset(self, lanes: int, seed: int = 0) -> None:
-        """Nothing to forget: the position is observed."""
-
-    def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
-        """See `lobgym.agents.policy.Policy.act`."""
-        imbalance, inventory = (observations[:, column].astype(np.float64) for column in self._columns)
-        signal = (imbalance > self._threshold).astype(np.int64) - (imbalance < -self._threshold)
-        position = np.rint(inventory).astype(np.int64)
-        codes = (self._table[signal + 1, position + 1] + 1)[:, None].astype(np.int32)
-        return self._spec.action.encode(codes)
+    def codes(self, rows: Array, ops: Ops) -> Array:
+        """See `ObservationRule.codes`."""
+        imbalance = self._imbalance.raw(rows)
+        position = ops.steps(self._inventory.raw(rows), self._position)
+        long, short = ops.over(position, 0.5), ops.over(-position, 0.5)
+        down, quiet, up = (
+            ops.pick(short, low + 0.0 * position, ops.pick(long, high + 0.0 * position, middle + 0.0 * position))
+            for low, middle, high in (self._table.astype(np.float64) + 1.0).tolist()
+        )
+        over, under = ops.over(imbalance, self._threshold), ops.over(-imbalance, self._threshold)
+        return ops.pick(over, up, ops.pick(under, down, quiet))

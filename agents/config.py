@@ -63,7 +63,8 @@ class TrainConfig:
         reward: what a step is worth; its scale keeps returns near 1, which the networks' learning rate expects.
         params: the venue; None takes the default one.
         desk: fields of the DeskSpec that differ from the market's defaults.
-        env_kwargs: further keywords of the environment, of those in `ENV_KWARGS`.
+        env_kwargs: further keywords of the environment, of those in `ENV_KWARGS`. They are plain data: where
+            `randomise` takes a pair it is {"low": least, "high": greatest} here.
         test_fraction, embargo_ns: share of the tape's time that training never sees, and the gap before it.
         validate_every: transitions between two validations of the deterministic policy; 0 for none. Where there are
             any, the best model is kept beside the last one.
@@ -144,6 +145,11 @@ class TrainConfig:
         unknown = sorted(set(self.env_kwargs) - set(ENV_KWARGS))
         if unknown:
             raise TrainError(f"env_kwargs takes {', '.join(ENV_KWARGS)}, got {', '.join(unknown)}")
+        if not _plain(self.env_kwargs):
+            raise TrainError(
+                "env_kwargs must be plain data, as a config file holds it (a range is {'low': 1, 'high': 2}, not a "
+                f"tuple), got {self.env_kwargs}"
+            )
 
     @property
     def env_id(self) -> str:
@@ -172,6 +178,15 @@ class TrainConfig:
             return msgspec.convert(data, cls)
         except (msgspec.ValidationError, ParamsError) as error:
             raise TrainError(f"not a training config: {error}") from error
+
+
+def _plain(value: Any) -> bool:
+    """Whether JSON gives it back as it is."""
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _plain(one) for name, one in value.items())
+    if isinstance(value, list):
+        return all(_plain(one) for one in value)
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def _refuse_unknown(cls: type, data: Any, where: str) -> None:

@@ -22,7 +22,16 @@ from lobgym.envs.core import EnvCore
 from lobgym.envs.sb3 import make_sb3_vec_env
 from lobgym.envs.spans import EpisodeStarts
 
-__all__ = ["VALIDATION_SEED", "Outcome", "core_of", "make_env", "make_training_env", "make_validation_env", "play"]
+__all__ = [
+    "VALIDATION_SEED",
+    "Outcome",
+    "core_of",
+    "env_keywords",
+    "make_env",
+    "make_training_env",
+    "make_validation_env",
+    "play",
+]
 
 VALIDATION_SEED: Final = 1 << 40  # of lane 0: no seed of a training run comes near, and it is the same for all of them
 _PPM: Final = 1_000_000
@@ -35,10 +44,12 @@ class Outcome:
     Attributes:
         returns: float64[N], sums of the rewards.
         summary: what the environment sums up, one array [N] a key; money in the instrument's exact units.
+        tasks: the lanes' parent orders, TASK_DTYPE[N]; without meaning where none are worked.
     """
 
     returns: NDArray[np.float64]
     summary: dict[str, NDArray[Any]]
+    tasks: NDArray[np.void]
 
 
 def make_env(
@@ -68,8 +79,21 @@ def make_env(
         test_fraction=config.test_fraction,
         embargo_ns=config.embargo_ns,
         **router,
-        **config.env_kwargs,
+        **env_keywords(config),
     )
+
+
+def env_keywords(config: TrainConfig) -> dict[str, Any]:
+    """`env_kwargs` as the environments take them: ranges, which plain data has no type for, are tuples there."""
+    made = dict(config.env_kwargs)
+    if isinstance(made.get("randomise"), dict):
+        made["randomise"] = {
+            name: (one["low"], one["high"]) if isinstance(one, dict) and set(one) == {"low", "high"} else one
+            for name, one in made["randomise"].items()
+        }
+    if isinstance(made.get("task"), dict):
+        made["task"] = {name: tuple(one) if isinstance(one, list) else one for name, one in made["task"].items()}
+    return made
 
 
 def make_training_env(config: TrainConfig) -> VecEnv:
@@ -97,6 +121,18 @@ def make_validation_env(config: TrainConfig) -> VecEnv:
     return env
 
 
+def validation_fits(config: TrainConfig) -> str:
+    """Why a config that validates cannot, or "" if it can."""
+    env = make_env(config, lanes=1)
+    try:
+        _parts(config, core_of(env))
+    except TrainError as error:
+        return str(error)
+    finally:
+        env.close()
+    return ""
+
+
 def core_of(env: VecEnv) -> EnvCore:
     """The lower core: of a router the one below it."""
     core: Any = env.get_attr("core", 0)[0]
@@ -113,6 +149,7 @@ def play(policy: Policy, env: VecEnv, seed: int = 0) -> Outcome:
     lanes = env.num_envs
     policy.reset(lanes, seed)
     observations: Any = env.reset()
+    tasks = core_of(env).desk.tasks.copy()
     ended: list[dict[str, Any] | None] = [None] * lanes
     while any(one is None for one in ended):
         observations, _, dones, infos = env.step(policy.act(observations))
@@ -124,6 +161,7 @@ def play(policy: Policy, env: VecEnv, seed: int = 0) -> Outcome:
     return Outcome(
         np.array([one["return"] for one in summaries], np.float64),
         {key: np.array([one[key] for one in summaries]) for key in keys},
+        tasks,
     )
 
 

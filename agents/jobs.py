@@ -144,8 +144,8 @@ class _Batches:
         if failed:
             first = next(key for key in self.texts if key in failed)
             raise JobError(
-                f"{len(failed)} of {len(self.texts)} tasks failed, the others' results are kept in {self.home}; "
-                f"the first is {self.texts[first]}: {failed[first]}"
+                f"{len(failed)} of {len(self.texts)} tasks failed, the first with {failed[first]} (task "
+                f"{self.texts[first]}); the others' results are kept in {self.home}"
             )
 
     def _submit(self, wanted: list[str], failed: dict[str, str]) -> None:

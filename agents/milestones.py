@@ -21,6 +21,7 @@ from lobgym.agents.errors import TrainError
 from lobgym.agents.policy import ModelPolicy
 from lobgym.agents.runs import BEST_FILE, BestModel, weights_digest
 from lobgym.agents.trials import record_trial
+from lobgym.agents.zoo import ledger_folder
 
 __all__ = ["Milestones", "StopTraining", "require_finite"]
 
@@ -105,7 +106,7 @@ class Milestones(BaseCallback):
         self.logger.record("eval/mean_ep_length", float(np.mean(outcome.summary["steps"])))
         digest = weights_digest(self.model)
         tape = self._core.market.tape.digest
-        record_trial(self._folder, "checkpoint", tape, self._config.env_id, digest, score)
+        record_trial(ledger_folder(self._folder, self._config), "checkpoint", tape, self._config.env_id, digest, score)
         if self.best is None or score > self.best.score:
             require_finite(self.model)
             self.best = BestModel(save_model(self.model, self._folder / BEST_FILE), digest, steps, score)

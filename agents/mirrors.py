@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -103,7 +104,35 @@ def export_rule(policy: Policy) -> bytes:
     with warnings.catch_warnings():
         # Tables and limits are meant to become constants of the graph.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        return export_module(RuleModule(policy).eval(), policy.spec.layout.size)
+        return _lifted(export_module(RuleModule(policy).eval(), policy.spec.layout.size))
+
+
+def _lifted(data: bytes) -> bytes:
+    """The graph with its constants as weights, equal ones once: a runtime counts nodes, and half of them are those."""
+    model = onnx.load_model_from_string(data)
+    graph = model.graph
+    kept: list[onnx.NodeProto] = []
+    names: dict[str, str] = {}
+    known: dict[bytes, str] = {}
+    for node in graph.node:
+        if node.op_type != "Constant":
+            kept.append(node)
+            continue
+        tensor = node.attribute[0].t
+        tensor.name = ""
+        content = tensor.SerializeToString(deterministic=True)
+        if content not in known:
+            known[content] = f"c{len(known)}"
+            tensor.name = known[content]
+            graph.initializer.append(tensor)
+        names[node.output[0]] = known[content]
+    for index, node in enumerate(kept):
+        node.name = f"n{index}"
+        node.input[:] = [names.get(name, name) for name in node.input]
+    del graph.node[:]
+    graph.node.extend(kept)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _tensor(value: Array) -> torch.Tensor:

@@ -28,8 +28,10 @@ __all__ = [
     "ParityReport",
     "check_parity",
     "choice_margins",
+    "compare_decisions",
     "extreme_observations",
     "find_problems",
+    "finite_rows",
 ]
 
 RAW_TOLERANCE: Final = 1e-5
@@ -145,17 +147,33 @@ def check_parity(
     Raises:
         PolicyError: observations of another shape than the graph's, or not finite.
     """
-    met = np.ascontiguousarray(observations, dtype=np.float32)
-    if met.ndim != 2 or not np.isfinite(met).all():
-        raise PolicyError(f"expected finite observations of shape (N, D), got shape {met.shape}")
+    met = finite_rows(observations)
     made_up = extreme_observations(met.shape[1])
     rows = np.concatenate([met, made_up])
-    discrete = not action_spec.continuous
+    return compare_decisions(
+        onnx_bytes, rows, len(made_up), _torch_raw(model, rows), _predict(model, rows), action_spec, observations_min
+    )
 
-    expected_raw = _torch_raw(model, rows)
-    expected_codes = action_spec.decode(_predict(model, rows))
-    policy = OnnxPolicy(onnx_bytes, discrete)
-    raw = policy.raw(rows)
+
+def compare_decisions(
+    onnx_bytes: bytes, rows: NDArray[np.float32], extremes: int, expected_raw: NDArray[np.float32],
+    expected_actions: NDArray[Any], action_spec: ActionSpec, observations_min: int = OBSERVATIONS_MIN,
+) -> ParityReport:  # fmt: skip
+    """Compare a graph with what an original made of the same observations.
+
+    Args:
+        rows: float32[N, D], the last `extremes` of them made up.
+        expected_raw: float32[N, A] values behind the original's actions.
+        expected_actions: the actions themselves, as the original's `act` gives them.
+        action_spec: decodes actions to the codes that the desk acts on.
+        observations_min: how many rows must have been met.
+
+    Raises:
+        PolicyError: raw outputs of another shape.
+    """
+    discrete = not action_spec.continuous
+    expected_codes = action_spec.decode(expected_actions)
+    raw = OnnxPolicy(onnx_bytes, discrete).raw(rows)
     if raw.shape != expected_raw.shape:
         raise PolicyError(
             f"expected raw outputs of shape {expected_raw.shape}, got {raw.shape}: another model's export?"
@@ -167,24 +185,32 @@ def check_parity(
     flips, difference = int(differs.sum()), float(np.abs(raw - expected_raw).max())
     distinct = len(np.unique(codes.reshape(len(rows), -1), axis=0))
     scale = max(1.0, float(np.abs(expected_raw).max()))
-    problems = find_problems(len(met), observations_min, flips, difference / scale, distinct)
     return ParityReport(
         observations=len(rows),
-        extremes=len(made_up),
+        extremes=extremes,
         flips=flips,
         first_flip=int(np.argmax(differs)) if flips else -1,
         raw_difference_max=difference,
         margin_min=float(margins.min()),
         margin_p01=float(np.sort(margins)[len(margins) // 100]),
         distinct_actions=distinct,
-        problems=problems,
+        problems=find_problems(len(rows) - extremes, observations_min, flips, difference / scale, distinct),
     )
+
+
+def finite_rows(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Observations float32[N, D], contiguous. Raises PolicyError for another shape, or if they are not finite."""
+    met = np.ascontiguousarray(observations, dtype=np.float32)
+    if met.ndim != 2 or not np.isfinite(met).all():
+        raise PolicyError(f"expected finite observations of shape (N, D), got shape {met.shape}")
+    return met
 
 
 def find_problems(met: int, met_min: int, flips: int, difference: float, distinct: int) -> tuple[str, ...]:
     """Every reason why an export may not stand for its model, as sentences.
 
     Args:
+        distinct: different decisions seen.
         difference: of raw outputs, relative to the largest of them where that exceeds 1: values of actions have no
             fixed scale, and float32 keeps about seven digits whatever it is.
     """
@@ -196,7 +222,7 @@ def find_problems(met: int, met_min: int, flips: int, difference: float, distinc
     if not difference <= RAW_TOLERANCE:
         found.append(f"raw outputs differ by {difference:.3g}, allowed is {RAW_TOLERANCE:g}: another model's export?")
     if distinct < DISTINCT_ACTIONS_MIN:
-        found.append(f"{distinct} distinct actions, at least {DISTINCT_ACTIONS_MIN} are needed: nothing was compared")
+        found.append(f"{distinct} distinct decisions, at least {DISTINCT_ACTIONS_MIN} are needed: nothing was compared")
     return tuple(found)
 
 

@@ -42,7 +42,7 @@ from lobgym.agents.runs import (
     weights_digest,
 )
 from lobgym.agents.trials import record_trial
-from lobgym.agents.zoo import write_zoo_model, write_zoo_settings
+from lobgym.agents.zoo import ledger_folder, write_zoo_model, write_zoo_settings
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 
@@ -163,7 +163,7 @@ def _run(config: TrainConfig, folder: Path, env: VecEnv, checkpoint: Checkpoint 
         validation = make_validation_env(config) if config.validate_every else None
         notes = checkpoint.notes if checkpoint else None
         milestones = Milestones(config, folder, core, validation, watch.on_validation, notes)
-        record_trial(folder, "train", tape, config.env_id, digest)
+        record_trial(ledger_folder(folder, config), "train", tape, config.env_id, digest)
         if checkpoint is not None:
             model.env.reset()  # type: ignore[union-attr]  # so that the state has the shape of one under way
             load_checkpoint(folder, checkpoint, model, core)
@@ -192,7 +192,14 @@ def _run(config: TrainConfig, folder: Path, env: VecEnv, checkpoint: Checkpoint 
         **_sizes(model, desk),
     )
     write_json(folder / RECORD_FILE, record)
-    record_trial(folder, "train", tape, config.env_id, digest, milestones.best.score if milestones.best else None)
+    record_trial(
+        ledger_folder(folder, config),
+        "train",
+        tape,
+        config.env_id,
+        digest,
+        milestones.best.score if milestones.best else None,
+    )
     return TrainResult(folder, record, model, desk.spec)
 
 

@@ -17,7 +17,7 @@ import yaml
 from lobgym.agents.config import TrainConfig
 from lobgym.agents.files import write_bytes
 
-__all__ = ["next_folder", "write_zoo_model", "write_zoo_settings", "zoo_name"]
+__all__ = ["ledger_folder", "next_folder", "write_zoo_model", "write_zoo_settings", "zoo_name"]
 
 
 def zoo_name(config: TrainConfig) -> str:
@@ -30,6 +30,11 @@ def next_folder(root: Path, config: TrainConfig) -> Path:
     parent, name = root / config.algo, zoo_name(config)
     taken = [one.name.rpartition("_")[2] for one in parent.glob(f"{name}_*")]
     return parent / f"{name}_{1 + max((int(n) for n in taken if n.isdecimal()), default=0)}"
+
+
+def ledger_folder(folder: Path, config: TrainConfig) -> Path:
+    """The folder beside which a run's trials are counted: in rl_zoo3's layout that of all algorithms together."""
+    return folder.parent if folder.absolute().parent.name == config.algo else folder
 
 
 def write_zoo_settings(folder: Path, config: TrainConfig, command: str = "") -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from lobgym.agents.alpha import FOLLOW, TARGETS, SignalTable
+from lobgym.agents.baselines.fitting import MARKET_COLUMNS, SIDED_COLUMNS, fit_forecast
+from lobgym.agents.baselines.forecasts import ForecastRule
 from lobgym.agents.policy import Policy
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.known_alpha import HOLD, UNIT_LOTS, alpha_desk
@@ -22,6 +24,7 @@ from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.flow.dealer import START_TICK, DealerFlow
 from lobgym.sim.instrument import SYNTH
 from lobgym.sim.market import Market
+from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.params import SimParams
 from lobgym.sim.tape import open_tape
 
@@ -40,7 +43,9 @@ __all__ = [
 TRAIN_SEED: Final = 50_000
 TEST_SEED: Final = 70_000
 EARNHFT: Final = "lobgym.experiments.agent_cells:earnhft_players"
+WARM_NS: Final = 60_000_000_000  # of a tape's beginning, where what is observed has not yet filled its windows
 _PPB: Final = 1e9
+_BPS: Final = 1e4
 
 Players: TypeAlias = Mapping[str, tuple[Policy, DeskSpec]]
 Trainer: TypeAlias = Callable[[dict[str, Any], Market, Path], tuple[Players, dict[str, Any]]]
@@ -104,7 +109,7 @@ def _fixed(
         spec = spec.replace(params=params)
     players: dict[str, tuple[Policy, DeskSpec]] = {
         "always long": (SignalTable(spec, HOLD, 0.3, "always long"), spec),
-        **_fitted(train, spec),
+        **_fitted(train, spec, flow),
     }
     if task["strength"] is None:
         players["imbalance follower"] = SignalTable(spec, FOLLOW, 0.05, "imbalance follower"), spec
@@ -122,14 +127,22 @@ def _fixed(
     }
 
 
-def _fitted(train: Market, spec: DeskSpec) -> dict[str, tuple[Policy, DeskSpec]]:
-    """Rules on a forecast fitted to the whole training tape: of one column or of all, with a band or without."""
-    from lobgym.agents.baselines import MarketFacts, make_baseline
+def _fitted(train: Market, spec: DeskSpec, flow: DealerFlow) -> dict[str, tuple[Policy, DeskSpec]]:
+    """Rules on a forecast fitted to the training tape: of one column or of all, holding between its thresholds or not.
 
-    facts = MarketFacts.of(train, train.start_ns, train.end_ns, spec.params, spec.interval_ns)
-    names = ("linear", "linear-band", "threshold-band")
-    label = {"threshold-band": "fitted threshold, band", "linear": "linear", "linear-band": "linear, band"}
-    return {label[name]: (make_baseline(name, spec, float(START_TICK), facts), spec) for name in names}
+    What a trade costs them is known, as it is to the programme: half the dealer's spread and the taker's fee.
+    """
+    fee = SYNTH.taker_fee_ppb if spec.params.taker_fee_ppb is None else spec.params.taker_fee_ppb
+    cost_bps = (flow.half_spread_ticks / START_TICK + fee / _PPB) * _BPS
+    low, high = train.start_ns + WARM_NS, train.end_ns
+    columns = tuple(name for name in MARKET_COLUMNS if name in spec.layout.names)
+    made: dict[str, tuple[Policy, DeskSpec]] = {}
+    for name, chosen, single in (("fitted threshold", SIDED_COLUMNS, True), ("linear", columns, False)):
+        own = spec.replace(layout=ObservationLayout(tuple(dict.fromkeys((*spec.layout.columns, *chosen)))))
+        forecast = fit_forecast(train, chosen, low, high, spec.interval_ns, cost_bps, single=single)
+        made[name] = ForecastRule(own, forecast, False, name), own
+        made[f"{name}, holding"] = ForecastRule(own, forecast, True, f"{name}, holding"), own
+    return made
 
 
 def earnhft_players(task: dict[str, Any], train: Market, aside: Path) -> tuple[Players, dict[str, Any]]:

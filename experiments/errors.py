@@ -3,6 +3,7 @@
 LobgymError
 +-- ExperimentError
     +-- EvaluationError    a comparison that would not be one
+    |   +-- UnfitError     a policy that has no place on this market
     +-- SubmissionError    a policy handed in that is not what it says, or cannot be ranked
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from lobgym.sim.errors import LobgymError
 
-__all__ = ["EvaluationError", "ExperimentError", "SubmissionError"]
+__all__ = ["EvaluationError", "ExperimentError", "SubmissionError", "UnfitError"]
 
 
 class ExperimentError(LobgymError):
@@ -19,6 +20,10 @@ class ExperimentError(LobgymError):
 
 class EvaluationError(ExperimentError):
     """A comparison that would not be one."""
+
+
+class UnfitError(EvaluationError):
+    """A policy that has no place on this market."""
 
 
 class SubmissionError(ExperimentError):

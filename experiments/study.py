@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final
 
 from lobgym.agents.config import TrainConfig
-from lobgym.agents.parity import OnnxPolicy
+from lobgym.agents.defaults import merged, read_defaults
 from lobgym.agents.runs import load_run
 from lobgym.envs.markets import market_for
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import EvalConfig, Evaluator
 from lobgym.experiments.leaderboard import Entry, Leaderboard, build_leaderboard, trained_entry
-from lobgym.runtime.bundle import POLICY_FILE, load_bundle
+from lobgym.experiments.served import BundlePolicy
+from lobgym.runtime.bundle import load_bundle
 from lobgym.runtime.engine import require_instrument
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
@@ -31,6 +32,8 @@ EMBARGO_NS: Final = 60_000_000_000  # on long tapes; twice the longest look-back
 EMBARGO_NS_MIN: Final = 30_000_000_000  # on short ones: the longest look-back
 HORIZON_MAX: Final = 240
 HORIZON_MIN: Final = 40
+ROUTER_HORIZON_MAX: Final = 10  # macro steps
+ROUTER_HORIZON_MIN: Final = 2
 
 
 @dataclass(frozen=True)
@@ -85,27 +88,45 @@ class Study:
 
     def train_config(
         self,
-        algo: Literal["ppo", "dqn"],
-        env: Literal["grid", "target", "maker", "execution"],
-        steps: int,
+        algo: str,
+        env: str,
+        steps: int | None,
         seed: int,
         out: Path,
-        lanes: int = 64,
+        lanes: int | None = None,
+        *layers: dict[str, Any],
     ) -> TrainConfig:
-        """A training run on the part before the embargo."""
-        return TrainConfig(
-            algo=algo,
-            env=env,
-            tape=self.tape,
-            total_steps=steps,
-            num_envs=lanes,
-            seed=seed,
-            out=str(out),
-            horizon=self.horizon,
-            desk={"interval_ns": self.interval_ns},
-            test_fraction=TEST_FRACTION,
-            embargo_ns=self.embargo_ns,
-        )
+        """A training run on the part before the embargo, with the environment's default settings.
+
+        Args:
+            steps, lanes: None takes the defaults'.
+            layers: settings over the defaults', the later ones over the earlier ones.
+
+        Raises:
+            EvaluationError: a router whose episodes of at least 2 macro steps do not fit into the test part.
+            TrainError: settings that make no config.
+        """
+        own: dict[str, Any] = {"algo": algo, "env": env, "tape": self.tape, "seed": seed, "out": str(out)}
+        own |= {"test_fraction": TEST_FRACTION, "embargo_ns": self.embargo_ns}
+        given = {"total_steps": steps, "num_envs": lanes}
+        own |= {name: value for name, value in given.items() if value is not None}
+        settings = merged(read_defaults(env).settings(algo), {"desk": {"interval_ns": self.interval_ns}}, *layers, own)
+        horizons = [self.horizon, *(layer["horizon"] for layer in layers if "horizon" in layer)]
+        config = TrainConfig.from_json(settings | {"horizon": horizons[-1]})
+        if config.env == "router" and len(horizons) == 1:
+            return config.replace(horizon=self._router_horizon(config.router.macro_steps))
+        return config
+
+    def _router_horizon(self, macro_steps: int) -> int:
+        test = int((self.market.end_ns - self.market.start_ns) * TEST_FRACTION)
+        horizon = min(ROUTER_HORIZON_MAX, test // (macro_steps * self.interval_ns) // 2)
+        if horizon < ROUTER_HORIZON_MIN:
+            raise EvaluationError(
+                f"tape {self.tape}: its test part of {test / 1e9:.0f} s has no room for episodes of "
+                f"{ROUTER_HORIZON_MIN} choices of {macro_steps * self.interval_ns / 1e9:.0f} s; take a longer tape or "
+                "fewer router.macro_steps"
+            )
+        return horizon
 
     def leaderboard(
         self,
@@ -137,6 +158,10 @@ class Study:
         for run in runs:
             loaded = load_run(run)
             config = loaded.config
+            if config.env == "router":
+                raise EvaluationError(
+                    f"{run} is a router, whose desk has no place on a leaderboard: `lobgym evaluate` it"
+                )
             if loaded.record.tape_digest == self.market.tape.digest and not self._same_cut(config):
                 raise EvaluationError(f"{run} was trained on this tape, cut otherwise: it may have seen the test part")
             if loaded.record.tape_digest != self.market.tape.digest:
@@ -146,8 +171,7 @@ class Study:
         for folder in bundles:
             bundle = load_bundle(folder, allow_ungated=True)
             require_instrument(bundle.manifest.instrument, self.market.instrument)
-            policy = OnnxPolicy((folder / POLICY_FILE).read_bytes(), not bundle.spec.action.continuous)
-            found.append(Entry((policy,), bundle.spec, "trained", bundle.manifest.name))
+            found.append(Entry((BundlePolicy(bundle),), bundle.spec, "trained", bundle.manifest.name))
         return found
 
     def _same_cut(self, config: TrainConfig) -> bool:

@@ -31,18 +31,18 @@ __all__ = ["Fitter", "cross_validate", "fit_named", "fold_cell", "folds_of", "wa
 
 Fitter: TypeAlias = Callable[[Market, Sequence[Span], dict[str, Any]], tuple[Policy, DeskSpec]]
 FIT_NAMED: Final = "lobgym.experiments.walking:fit_named"
+WARM_NS: Final = 60_000_000_000  # of a tape's beginning, where what is observed has not yet filled its windows
 _RETURNS_MIN: Final = 3
 
 
 def fit_named(market: Market, train: Sequence[Span], options: dict[str, Any]) -> tuple[Policy, DeskSpec]:
     """A baseline by name and desk kind; one that is fitted knows the longest training span."""
-    from lobgym.agents.baselines import MarketFacts, baseline_spec, make_baseline
-    from lobgym.sim.desk import Desk
+    from lobgym.agents.baselines import open_baseline
 
+    spec = DeskSpec.for_market(market, options["kind"])
     low, high = max(train, key=lambda span: span[1] - span[0])
-    spec = baseline_spec(options["name"], DeskSpec.for_market(market, options["kind"]))
-    facts = MarketFacts.of(market, low, high, spec.params, spec.interval_ns)
-    return make_baseline(options["name"], spec, Desk(spec, market).mid2() / 2, facts), spec
+    entry = open_baseline(options["name"], market, spec, max(low, market.start_ns + WARM_NS), high)
+    return entry.policy, entry.spec
 
 
 def folds_of(market: Market, scheme: dict[str, Any], margin: Margin) -> tuple[Fold, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.agents.baselines.arrays import NUMPY
-from lobgym.agents.baselines.fitting import MARKET_COLUMNS, SIDED_COLUMNS, fit_forecast, observed
+from lobgym.agents.baselines.fitting import MARKET_COLUMNS, SIDED_COLUMNS, fit_forecast, observed, spread_times
 from lobgym.agents.baselines.forecasts import Forecast
 from lobgym.agents.baselines.regimes import Axis
 from lobgym.agents.baselines.routing import RegimeReader
@@ -78,7 +78,7 @@ class MarketFacts:
         count = min(_ROWS_MAX, (high_ns - low_ns) // _LOOK_NS)
         if count < _ROWS_MIN:
             raise CalibrationError(f"the training part has {count} seconds, quantiles need {_ROWS_MIN}")
-        rows = observed(market, columns, np.linspace(low_ns, high_ns, count).astype(np.int64))
+        rows = observed(market, columns, spread_times(low_ns, high_ns, count))
         return cls(
             low_ns, high_ns, calibration, threshold, linear, _all_axes(columns, rows),
             toxicity_limits(columns, rows), missing,

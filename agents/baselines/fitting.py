@@ -23,7 +23,16 @@ from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout
 
-__all__ = ["MARKET_COLUMNS", "SIDED_COLUMNS", "fit_forecast", "observed", "pick_threshold", "ridge", "rule_pnl"]
+__all__ = [
+    "MARKET_COLUMNS",
+    "SIDED_COLUMNS",
+    "fit_forecast",
+    "observed",
+    "pick_threshold",
+    "ridge",
+    "rule_pnl",
+    "spread_times",
+]
 
 # Columns of the default layouts that look at the market alone: what a linear forecast may read.
 MARKET_COLUMNS: Final = (
@@ -51,6 +60,12 @@ def observed(market: Market, columns: Sequence[str], times_ns: NDArray[np.int64]
         desk.reset(np.concatenate([block, np.full(_LANES - len(block), block[-1])]))
         out[first : first + len(block)] = desk.observe()[: len(block)]
     return out
+
+
+def spread_times(low_ns: int, high_ns: int, count: int) -> NDArray[np.int64]:
+    """int64[count] from `low_ns` to `high_ns`, both included, evenly; a float would lose their last digits."""
+    gaps = max(1, count - 1)
+    return np.array([low_ns + (high_ns - low_ns) * place // gaps for place in range(count)], np.int64)
 
 
 def fit_forecast(

@@ -193,7 +193,9 @@ class AdaptiveGrid(ObservationRule):
         natr = ops.maximum(self._natr.size(rows, ops), 1e-3)
         inventory = ops.minimum(ops.maximum(self._inventory.raw(rows), -1.0), 1.0)
         room = 1.0 - ops.absolute(inventory)
-        orders = ops.minimum(ops.maximum(self._risk / natr, 1.0), float(_SIZE_MAX))
+        # A constant column: torch would divide a number by a column as a product with the column's reciprocal.
+        risk = ops.constant(rows, [self._risk])
+        orders = ops.minimum(ops.maximum(risk / natr, 1.0), float(_SIZE_MAX))
         trend = ops.minimum(ops.maximum(self._return.signed(rows, ops) / (self._trend * natr), -1.0), 1.0)
         stop = ops.maximum(
             ops.over(self._spread.size(rows, ops), self._spread_stop),

@@ -62,7 +62,7 @@ class RegimeProfile:
 PROFILES: Final = (
     RegimeProfile("stand-aside", False, 0, 0, 0, 0.0),
     RegimeProfile("tight", True, 0, 0, 2, 1.0),
-    RegimeProfile("wide", True, 0, 0, 1, 0.25),
+    RegimeProfile("wide", True, 0, 0, 1, 0.0),
     RegimeProfile("with-rise", True, 1, 0, 1, 0.5),
     RegimeProfile("with-fall", True, -1, 0, 1, 0.5),
 )

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from lobgym.agents.baselines.facts import MarketFacts
+from lobgym.agents.baselines.fitting import spread_times
 from lobgym.agents.baselines.fixed import RandomHeld, redraw_ppm
 from lobgym.agents.baselines.forecasts import ImbalanceTaker
 from lobgym.agents.baselines.registry import BASELINES, available_baselines, baseline_spec, make_baseline
@@ -19,7 +20,7 @@ from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 
-__all__ = ["Suite", "SuiteEntry", "make_suite", "turnover_of"]
+__all__ = ["Suite", "SuiteEntry", "make_suite", "open_baseline", "turnover_of"]
 
 _LANES: Final = 16
 _STEPS: Final = 240
@@ -68,15 +69,30 @@ def make_suite(
     facts = MarketFacts.of(market, low_ns, high_ns, desks[0].params, desks[0].interval_ns)
     entries, skipped = [], {}
     for spec in desks:
-        mid_ticks = Desk(spec, market).mid2() / 2
         for name in available_baselines(spec.kind, suite=True):
-            own = baseline_spec(name, spec)
             try:
-                policy = _matched(market, own, low_ns, high_ns) if name == _MATCHED else None
-                entries.append(SuiteEntry(name, policy or make_baseline(name, own, mid_ticks, facts), own))
+                entries.append(_entry(name, market, spec, facts))
             except AgentError as error:
                 skipped[f"{name} ({spec.kind})"] = str(error)
     return Suite(tuple(entries), skipped, facts)
+
+
+def open_baseline(name: str, market: Market, spec: DeskSpec, low_ns: int, high_ns: int) -> SuiteEntry:
+    """One baseline as `make_suite` has it; the training part is looked at only if this one is fitted.
+
+    Raises:
+        PolicyError: see `make_baseline`. CalibrationError: a training part shorter than 50 seconds.
+    """
+    if name not in BASELINES or not (BASELINES[name].fitted or name == _MATCHED):
+        return SuiteEntry(name, make_baseline(name, spec, Desk(spec, market).mid2() / 2), spec)
+    return _entry(name, market, spec, MarketFacts.of(market, low_ns, high_ns, spec.params, spec.interval_ns))
+
+
+def _entry(name: str, market: Market, spec: DeskSpec, facts: MarketFacts) -> SuiteEntry:
+    own = baseline_spec(name, spec)
+    if name == _MATCHED and spec.kind == TARGET:
+        return SuiteEntry(name, _matched(market, own, facts), own)
+    return SuiteEntry(name, make_baseline(name, own, Desk(own, market).mid2() / 2, facts), own)
 
 
 def turnover_of(policy: Policy, spec: DeskSpec, market: Market, low_ns: int, high_ns: int) -> float:
@@ -89,7 +105,7 @@ def turnover_of(policy: Policy, spec: DeskSpec, market: Market, low_ns: int, hig
     if steps < 10:
         raise PolicyError(f"turnover is measured over at least 10 steps, the training part has {steps}")
     desk = Desk(spec, market, _LANES, end_ns=high_ns)
-    desk.reset(np.linspace(low_ns, high_ns - (steps + 1) * spec.interval_ns, _LANES).astype(np.int64))
+    desk.reset(spread_times(low_ns, high_ns - (steps + 1) * spec.interval_ns, _LANES))
     policy.reset(_LANES, 0)
     observations = desk.observe()
     before, moved = np.zeros(_LANES, np.int64), 0
@@ -100,11 +116,7 @@ def turnover_of(policy: Policy, spec: DeskSpec, market: Market, low_ns: int, hig
     return moved / (steps * _LANES * spec.position_lots_max)
 
 
-def _matched(market: Market, spec: DeskSpec, low_ns: int, high_ns: int) -> Policy | None:
-    """Random targets that trade as much as the imbalance taker; None on desks that quote."""
-    if spec.kind != TARGET:
-        return None
-    return RandomHeld(spec, redraw_ppm(spec, turnover_of(ImbalanceTaker(spec), spec, market, low_ns, high_ns)))
-
-
-assert _MATCHED in BASELINES
+def _matched(market: Market, spec: DeskSpec, facts: MarketFacts) -> Policy:
+    """Random targets that trade as much as the imbalance taker does in the training part."""
+    turnover = turnover_of(ImbalanceTaker(spec), spec, market, facts.low_ns, facts.high_ns)
+    return RandomHeld(spec, redraw_ppm(spec, turnover))

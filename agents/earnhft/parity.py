@@ -7,6 +7,7 @@ whole episodes, each with its own clock, and on made-up extremes, at each of whi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +18,17 @@ from numpy.typing import NDArray
 from lobgym.agents.earnhft.config import INVENTORY
 from lobgym.agents.earnhft.export import HierarchyExport
 from lobgym.agents.earnhft.hierarchy import NOBODY, HierarchyPolicy
-from lobgym.agents.earnhft.network import QNet, QWeights
+from lobgym.agents.earnhft.network import QNet, QPolicy, QWeights
 from lobgym.agents.errors import ExportError, PolicyError
 from lobgym.agents.parity import (
     OBSERVATIONS_MIN,
     OnnxPolicy,
     ParityReport,
     choice_margins,
+    compare_decisions,
     extreme_observations,
     find_problems,
+    finite_rows,
 )
 from lobgym.agents.policy import Policy
 from lobgym.sim.desk import Desk
@@ -33,7 +36,7 @@ from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import TapeExhaustedError
 from lobgym.sim.market import Market
 
-__all__ = ["HierarchyParity", "OnnxHierarchy", "check_hierarchy", "collect_episodes"]
+__all__ = ["HierarchyParity", "OnnxHierarchy", "check_agent", "check_hierarchy", "collect_episodes"]
 
 
 class OnnxHierarchy:
@@ -99,10 +102,12 @@ class HierarchyParity(ParityReport):
     """A `ParityReport` of decisions (choice, agent, action), and of what stands behind them.
 
     Attributes:
-        choices, agents: how many different ones were met in `observations`.
+        distinct_decisions: different ones in `observations`; these must be as many as a policy's distinct actions.
+        choices, agents: how many different ones there were among them.
         silent_flips: best actions that differ of agents which did not act there: told, but not a failure.
     """
 
+    distinct_decisions: int = 0
     choices: int = 0
     agents: int = 0
     silent_flips: int = 0
@@ -137,6 +142,30 @@ def collect_episodes(
     return met
 
 
+def check_agent(
+    weights: QWeights,
+    spec: DeskSpec,
+    onnx_bytes: bytes,
+    observations: NDArray[np.float32],
+    *,
+    observations_min: int = OBSERVATIONS_MIN,
+) -> ParityReport:
+    """Compare an agent with its export: torch's values, and the decisions of `QPolicy`.
+
+    Args:
+        observations: float32[N, D] that the agent met; N >= `observations_min`.
+
+    Raises:
+        PolicyError: observations of another shape than the graph's, or not finite.
+    """
+    met = finite_rows(observations)
+    made_up = extreme_observations(met.shape[1])
+    rows = np.concatenate([met, made_up])
+    actions = QPolicy(weights, spec).act(rows)
+    values = _torch_values([weights], spec, rows)
+    return compare_decisions(onnx_bytes, rows, len(made_up), values, actions, spec.action, observations_min)
+
+
 def check_hierarchy(
     policy: HierarchyPolicy,
     export: HierarchyExport,
@@ -164,7 +193,7 @@ def check_hierarchy(
     margins = np.concatenate([one.margins for one in walked])
     difference = max(one.difference for one in walked)
     relative = max(one.difference / one.scale for one in walked)
-    met, distinct = episodes.shape[0] * episodes.shape[1], len(np.unique(acted[:, 2]))
+    met, distinct = episodes.shape[0] * episodes.shape[1], len(np.unique(acted, axis=0))
     return HierarchyParity(
         observations=len(flips),
         extremes=len(made_up),
@@ -173,8 +202,9 @@ def check_hierarchy(
         raw_difference_max=difference,
         margin_min=float(margins.min()),
         margin_p01=float(np.sort(margins)[len(margins) // 100]),
-        distinct_actions=distinct,
+        distinct_actions=len(np.unique(acted[:, 2])),
         problems=find_problems(met, observations_min, int(flips.sum()), relative, distinct),
+        distinct_decisions=distinct,
         choices=len(np.unique(acted[:, 0])),
         agents=len(np.unique(acted[:, 1])),
         silent_flips=sum(one.silent_flips for one in walked),
@@ -195,7 +225,7 @@ class _Walk:
 
 def _compare(policy: HierarchyPolicy, served: OnnxHierarchy, episodes: NDArray[np.float32]) -> _Walk:
     rows = episodes.reshape(-1, episodes.shape[2])
-    raw, expected = served.network.raw(rows), _torch_values(policy, rows)
+    raw, expected = served.network.raw(rows), _torch_values([policy.router, *policy.pool.agents], policy.spec, rows)
     if raw.shape != expected.shape:
         raise ExportError(f"expected values of shape {expected.shape}, got {raw.shape}: another model's export?")
     policy.reset(episodes.shape[1])
@@ -221,9 +251,11 @@ def _compare(policy: HierarchyPolicy, served: OnnxHierarchy, episodes: NDArray[n
     )
 
 
-def _torch_values(policy: HierarchyPolicy, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32[N, L + M A]: every network on its own columns, in torch."""
-    names = policy.spec.layout.names
+def _torch_values(
+    networks: Sequence[QWeights], spec: DeskSpec, rows: NDArray[np.float32]
+) -> NDArray[np.float32]:  # fmt: skip
+    """float32[N, sum of their actions]: every network on its own columns, in torch."""
+    names = spec.layout.names
     held = torch.from_numpy(np.ascontiguousarray(rows[:, names.index(INVENTORY)]))
 
     def values(weights: QWeights) -> NDArray[np.float32]:
@@ -232,4 +264,4 @@ def _torch_values(policy: HierarchyPolicy, rows: NDArray[np.float32]) -> NDArray
             made: NDArray[np.float32] = QNet.from_weights(weights)(torch.from_numpy(features), held).numpy()
         return made
 
-    return np.concatenate([values(one) for one in (policy.router, *policy.pool.agents)], axis=1)
+    return np.concatenate([values(one) for one in networks], axis=1)

@@ -1,11 +1,10 @@
-"""`lobgym train`, `export`, `bench`, `demo`."""
+"""`lobgym bench`, `demo`, and the commands of training."""
 
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -21,98 +20,10 @@ from lobgym.experiments.cli.console import (
     progress_bar,
     working,
 )
+from lobgym.experiments.cli.training import add_to as add_training
+from lobgym.experiments.cli.tuning import add_to as add_tuning
 
 __all__ = ["add_to"]
-
-
-COMPILING: Final = "compiling the market (the first time on a machine also the kernels: a minute)"
-
-
-class Algo(StrEnum):
-    """Algorithms of `train`."""
-
-    ppo = "ppo"
-    dqn = "dqn"
-
-
-_ENV_HELP: Final = (
-    "grid: quoting parameters. target: a position to hold. maker: a two-sided quote. execution: a parent order."
-)
-
-
-class EnvKind(StrEnum):
-    """Environments of `train`."""
-
-    grid = "grid"
-    target = "target"
-    maker = "maker"
-    execution = "execution"
-
-
-def train(
-    algo: Annotated[Algo, typer.Option(help="dqn needs --env target.")] = Algo.ppo,
-    env: Annotated[EnvKind, typer.Option(help=_ENV_HELP)] = EnvKind.grid,
-    tape: TapeOption = "synth:volatile",
-    steps: Annotated[int, typer.Option(min=1, help="Transitions, over all lanes.")] = 200_000,
-    lanes: Annotated[int, typer.Option(min=1, help="Episodes that run side by side.")] = 64,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    out: Annotated[Path, typer.Option("--out", help="Run folder; must be new or empty.")] = Path("runs/train"),
-    as_json: JsonFlag = False,
-) -> None:
-    """Train on the first part of a tape; its last part, behind an embargo, is kept for the leaderboard.
-
-    Watch it with `tensorboard --logdir RUN/logs`. Ctrl-C saves what has been learned so far.
-    """
-    from lobgym.agents.train import train as run_training
-    from lobgym.experiments.source import commit_of_source
-    from lobgym.experiments.study import Study
-
-    with working(COMPILING):
-        study = Study.of(tape)
-    config = study.train_config(algo.value, env.value, steps, seed, out, lanes)
-    with progress_bar("steps", as_json) as progress:
-        result = run_training(config, progress, commit_of_source())
-    record = result.record
-    data = {
-        "run": str(result.folder),
-        "steps": record.steps,
-        "steps_per_second": round(record.steps_per_second, 1),
-        "seed": record.seed,
-        "tape_digest": record.tape_digest,
-        "weights_sha256": record.weights_sha256,
-        "interrupted": record.interrupted,
-    }
-    if as_json:
-        print_json(data)
-        return
-    for key, value in data.items():
-        console.print(f"{key:>16}  {value}", highlight=False)
-    console.print(f"next: lobgym export {out} --out {out / 'bundle'}", highlight=False)
-
-
-def export(
-    run: Annotated[Path, typer.Argument(help="Run folder that `lobgym train` wrote.")],
-    out: Annotated[Path, typer.Option("--out", help="The bundle's folder; must not exist.")],
-    name: Annotated[str | None, typer.Option(help="The policy's name: a-z, 0-9, _ and -.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Export a trained policy as an ONNX bundle, after proving that it decides as the model does."""
-    from lobgym.experiments.export import export_run
-
-    with working("comparing every decision on 20,000 observations"):
-        result = export_run(run, out, name)
-    data = {"bundle": str(result.bundle), "onnx_sha256": result.onnx_sha256, "parity": result.parity.to_json()}
-    if as_json:
-        print_json(data)
-        return
-    parity = result.parity
-    console.print(
-        f"{parity.observations:,} observations ({parity.extremes} made up): {parity.flips} decisions differ, raw "
-        f"outputs within {parity.raw_difference_max:.1e}, {parity.distinct_actions} distinct actions, margin at least "
-        f"{parity.margin_min:.1e}",
-        highlight=False,
-    )
-    console.print(f"wrote {result.bundle}; next: lobgym gate {result.bundle} --tape '{result.tape}'", highlight=False)
 
 
 def bench(
@@ -186,6 +97,8 @@ def _figure(value: float | None) -> str:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for command in (train, export, bench, demo):
+    """Register the commands of this module and those of training, which come first."""
+    add_training(app)
+    add_tuning(app)
+    for command in (bench, demo):
         app.command()(command)

@@ -41,10 +41,11 @@ _WIDE: Final = 110
 
 @dataclass(frozen=True)
 class SuiteEntry:
-    """A player and its cells by the number of the market, as `run_cell` gives them."""
+    """A player and its cells by the number of the market, as `run_cell` gives them, or why it has none there."""
 
     player: Player
     cells: dict[int, dict[str, Any]]
+    skipped: dict[int, str]
 
     def scores(self) -> dict[int, list[float]]:
         """Scores in bps of the limit, by market, in the order of the seeds."""
@@ -156,9 +157,11 @@ def _overall(board: SuiteBoard) -> list[dict[str, Any]]:
                 "score": asdict(spread),
                 "mean": fixed_mean([score for values in scores.values() for score in values]),
                 "markets": len(scores),
+                "trades": any(metrics["fills"] for cell in entry.cells.values() for metrics in cell["per_seed"]),
                 "above_zero": sum(one["low"] > 0.0 for one in by_market),
                 "worst": {"market": worst["market"], "mean": worst["mean"]},
                 "by_market": by_market,
+                "skipped": {board.markets[index]["name"]: reason for index, reason in sorted(entry.skipped.items())},
                 "trained_on": [m["name"] for m in board.markets if m["tape_digest"] in player.seen],
                 "sha256": list(player.digests),
                 "digest": entry.digest,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lobgym.envs.markets import market_for
-from lobgym.experiments.errors import EvaluationError
+from lobgym.experiments.errors import EvaluationError, UnfitError
 from lobgym.experiments.evaluate import EvalConfig, Evaluator
 from lobgym.experiments.study import TEST_FRACTION
 from lobgym.experiments.suite.plan import TAPE_FILE
@@ -29,6 +29,8 @@ def run_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
         task: `market` (what `prepare_market` gave, and its `key`), `player`, `seeds`, `episodes`, `source`.
         aside: within the folder of cells within the suite's folder.
 
+    Returns the figures, or `{"skipped": reason}` where a policy has no place on this market.
+
     Raises:
         EvaluationError: a tape of another digest; SubmissionError: see `open_player` and `steps_of`.
     """
@@ -39,7 +41,11 @@ def run_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
         raise EvaluationError(
             f"the tape of {known['name']} has the digest {market.tape.digest}: delete {root / MARKETS}"
         )
-    policies, spec = open_player(task["player"], root, market, known["interval_ns"])
+    low_ns, high_ns = known["train_span_ns"]
+    try:
+        policies, spec = open_player(task["player"], root, market, known["interval_ns"], (low_ns, high_ns))
+    except UnfitError as error:
+        return {"skipped": str(error)}
     config = EvalConfig(
         tuple(range(task["seeds"])),
         task["episodes"],

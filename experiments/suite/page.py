@@ -15,7 +15,7 @@ Data = Mapping[str, Any]
 
 _TAGS: Final = {"trained": "trained", "submitted": "handed in"}
 _STYLE: Final = (
-    "<style>td.heat { min-width: 74px; } "
+    "<style>td.heat, td.heat:last-child { min-width: 74px; padding-right: 8px; } "
     "td.heat.up { background: color-mix(in srgb, var(--good) calc(var(--w) * 1%), transparent); } "
     "td.heat.down { background: color-mix(in srgb, var(--bad) calc(var(--w) * 1%), transparent); } "
     "details { margin-top: 14px; } summary { cursor: pointer; font-weight: 600; font-size: 13.5px; } "
@@ -89,6 +89,10 @@ def _tiles(data: Data) -> str:
         if row is not None:
             who = f"{row['policy']} on {row['env']}, {_range(row['score'])}"
             tiles.append(tile(what, format_number(row["score"]["iqm"], sign=True), "bps", who))
+    trading = next((r for r in data["rows"] if r["rank"] is not None and r["kind"] == "fixed" and r["trades"]), None)
+    if trading is not None:
+        who = f"{trading['policy']} on {trading['env']}, {_range(trading['score'])}"
+        tiles.append(tile("Best fixed that trades", format_number(trading["score"]["iqm"], sign=True), "bps", who))
     lead = data["lead"]
     if lead:
         verdict = "ahead" if lead["low"] > 0 else "behind" if lead["high"] < 0 else "not told apart"
@@ -119,8 +123,8 @@ def _ranking(data: Data) -> str:
         '<section class="card"><h2>Over all markets</h2>'
         f'<p class="note">Sorted by the interquartile mean of the scores, one for each seed on each market. The '
         f"interval is a {data['level']:.0%} percentile bootstrap that draws seeds anew within each market. Above 0 "
-        "counts the markets whose own interval lies above 0. A policy that cannot trade every market has no rank. An arrow lies "
-        "off the scale.</p>"
+        "counts the markets whose own interval lies above 0. A policy that cannot trade every market has no rank. "
+        "An arrow lies off the scale.</p>"
         '<div class="scroll"><table><thead><tr><th></th><th class="left">policy</th><th class="left">env</th>'
         '<th>score<br>bps</th><th>interval</th><th class="left"></th><th>mean<br>bps</th><th>above 0</th>'
         f'<th class="left">worst market</th></tr></thead><tbody>{body}</tbody></table></div></section>'
@@ -140,7 +144,8 @@ def _matrix(data: Data) -> str:
         for market in markets:
             one = cells.get(market["name"])
             if one is None:
-                shown.append("<td>–</td>")
+                reason = row["skipped"].get(market["name"], "of another instrument")
+                shown.append(f'<td title="{html_text(reason)}">–</td>')
                 continue
             weight = 8 + 42 * order[abs(one["mean"])] // len(order) if one["mean"] else 0
             css = "heat up" if one["mean"] > 0 else "heat down" if one["mean"] < 0 else "heat"
@@ -151,8 +156,9 @@ def _matrix(data: Data) -> str:
         body.append(f"<tr>{_who(row)}{''.join(shown)}</tr>")
     return (
         '<section class="card"><h2>Policy by market</h2><p class="note">Mean score of each policy on each market, bps '
-        "of the position limit; – where it cannot trade the instrument; * where it was trained on the first part of "
-        'that very tape. The interval shows when the pointer rests on a figure.</p><div class="scroll"><table><thead>'
+        "of the position limit; – where it has no place (the pointer says why); * where it was trained on the "
+        "first part of that very tape. The interval shows when the pointer rests on a figure.</p>"
+        '<div class="scroll"><table><thead>'
         f'<tr><th class="left">policy</th><th class="left">env</th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div></section>"
     )

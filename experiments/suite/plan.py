@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -95,7 +95,7 @@ class SuitePlan:
         extra = self.tapes[count:] if whole else self.tapes
         return (
             "leaderboard",
-            *(("--suite",) if whole or len(extra) == 1 else ()),
+            *(("--suite",) if whole else ()),
             *(word for tape in extra for word in ("--tape", tape)),
             *("--seeds", str(self.seeds), "--episodes", str(self.episodes)),
         )
@@ -143,6 +143,7 @@ def prepare_market(task: dict[str, Any], aside: Path) -> dict[str, Any]:
         "interval_ns": study.interval_ns,
         "episode_ns": study.horizon * study.interval_ns,
         "embargo_ns": study.embargo_ns,
+        "train_span_ns": _inner(replace(study.evaluation(), split="train").span_ns(market, study.interval_ns)),
         "test_span_ns": list(study.test_span),
         "span_ns": [market.start_ns, market.end_ns],
     }
@@ -160,6 +161,11 @@ def source_sha256() -> str:
             digest.update(f"{room}/{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)
     return digest.hexdigest()
+
+
+def _inner(span_ns: tuple[int, int]) -> list[int]:
+    """A span rounded inwards to microseconds: points spread over it in float64, 256 ns apart, stay within."""
+    return [-(-span_ns[0] // 1_024) * 1_024, span_ns[1] // 1_024 * 1_024]
 
 
 def _sha256(file: Path) -> str:

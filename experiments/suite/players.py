@@ -14,14 +14,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.agents.baselines import available_baselines, make_baseline
+from lobgym.agents.baselines import Suite, available_baselines, make_suite
 from lobgym.agents.policy import Policy
-from lobgym.experiments.errors import EvaluationError, SubmissionError
+from lobgym.experiments.errors import EvaluationError, SubmissionError, UnfitError
 from lobgym.runtime.bundle import LoadedBundle, load_bundle, read_capped
 from lobgym.runtime.canonical import sha256_hex
 from lobgym.runtime.engine import require_instrument
@@ -29,7 +30,6 @@ from lobgym.runtime.errors import BundleError, PolicyError
 from lobgym.runtime.manifest import JSON_BYTES_MAX, MANIFEST_FILE, POLICY_BYTES_MAX, POLICY_FILE
 from lobgym.runtime.policy import OnnxPolicy
 from lobgym.sim.actions import EXECUTION
-from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.instrument import Instrument
@@ -99,8 +99,10 @@ class Player:
 class ServedPolicy:
     """A network acts for a batch as it acts in service: one observation at a time, by the runtime's own reading.
 
+    Unlike `lobgym.experiments.served.BundlePolicy` it has no guard that would act in its place.
+
     Raises:
-        SubmissionError: outputs that are not finite. In service the guard would act instead; there is nothing to rank.
+        SubmissionError: outputs that are not finite; there is nothing to rank.
     """
 
     def __init__(self, policy: OnnxPolicy, spec: DeskSpec, name: str) -> None:
@@ -129,17 +131,24 @@ class ServedPolicy:
 
 
 def open_player(
-    task: dict[str, Any], root: Path, market: Market, interval_ns: int
+    task: dict[str, Any], root: Path, market: Market, interval_ns: int, train_span_ns: tuple[int, int]
 ) -> tuple[tuple[Policy, ...], DeskSpec]:
     """The policies, one or one for each seed, and the desk that they trade at on this market.
 
+    Args:
+        train_span_ns: the part of the tape that policies written by hand may be fitted on.
+
     Raises:
+        UnfitError: a policy written by hand that this market's training part says too little for.
         SubmissionError: a network or bundle that is not the one of its hash; see also `judged_spec`.
     """
     source, name, env = task["source"], task["name"], task["env"]
     if source == "baseline":
-        spec = DeskSpec.for_market(market, env, interval_ns=interval_ns)
-        return (make_baseline(name, spec, Desk(spec, market).mid2() / 2),), spec
+        suite = _baselines_on(market, interval_ns, train_span_ns)
+        for entry in suite.entries:
+            if (entry.name, entry.spec.kind) == (name, env):
+                return (entry.policy,), entry.spec
+        raise UnfitError(f"{name}@{env}: {suite.skipped.get(f'{name} ({env})', 'no such policy')}")
     policies: list[Policy] = []
     if source == "models":
         trained = DeskSpec.from_json(task["spec"])
@@ -156,12 +165,25 @@ def open_player(
     return (ServedPolicy(bundle.policy, bundle.spec, bundle.manifest.name),), judged_spec(bundle.spec, market)
 
 
+_fitted: dict[tuple[str, int, tuple[int, int]], Suite] = {}  # of the market that this worker is at
+
+
+def _baselines_on(market: Market, interval_ns: int, train_span_ns: tuple[int, int]) -> Suite:
+    """All policies written by hand, fitted once a market and worker."""
+    key = (market.tape.digest, interval_ns, train_span_ns)
+    if key not in _fitted:
+        _fitted.clear()
+        specs = [DeskSpec.for_market(market, env, interval_ns=interval_ns) for env in KINDS]
+        _fitted[key] = make_suite(market, *train_span_ns, specs)
+    return _fitted[key]
+
+
 def judged_spec(spec: DeskSpec, market: Market) -> DeskSpec:
-    """A trained policy's desk at the market's own venue and limits.
+    """A trained policy's desk at the market's own venue and limits; a larger position than those is cut to them.
 
     Raises:
-        SubmissionError: a desk that works parent orders, that is not paced by an interval, or whose scale is beyond
-            the market's limits.
+        SubmissionError: a desk that works parent orders, that is not paced by an interval, or that contradicts the
+            market's limits otherwise.
     """
     if spec.kind == EXECUTION:
         raise SubmissionError("a policy that works parent orders is measured by their cost, not ranked by PnL")
@@ -169,7 +191,8 @@ def judged_spec(spec: DeskSpec, market: Market) -> DeskSpec:
         raise SubmissionError(f"expected a desk that decides in intervals, got the pace {spec.pace!r}")
     default = DeskSpec.for_market(market, spec.kind)
     try:
-        return spec.replace(params=default.params, risk=default.risk)
+        limit = min(spec.position_lots_max, default.risk.position_lots_max)
+        return spec.replace(params=default.params, risk=default.risk, position_lots_max=limit)
     except ParamsError as error:
         raise SubmissionError(f"its desk does not fit the market's limits: {error}") from error
 
@@ -197,7 +220,7 @@ def baseline_players() -> list[Player]:
     return [
         Player(name, env, "fixed", "baseline", ("--policy", f"{name}@{env}"))
         for env in KINDS
-        for name in available_baselines(env)
+        for name in available_baselines(env, suite=True)
     ]
 
 
@@ -205,19 +228,27 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
     """Run folders as players, and by the players' labels the training configs, whose cuts have to be checked.
 
     Runs of one algorithm and environment are one policy trained with several seeds. What takes part is the exported
-    network, kept in the suite's folder.
+    network, kept in the suite's folder; of a run of EarnHFT the whole hierarchy as one bundle.
 
     Raises:
-        EvaluationError: runs of one policy at different desks, or neither one nor one for each seed.
+        EvaluationError: runs of one policy at different desks, neither one nor one for each seed, or a router alone.
+        ExportError: a hierarchy whose export decides otherwise.
     """
+    from lobgym.agents.earnhft.pipeline import ROUTER_FILE
     from lobgym.agents.export import export_policy
     from lobgym.agents.runs import load_run
 
     groups: dict[str, list[tuple[Path, Any]]] = {}
+    hierarchies = [folder for folder in folders if (folder / ROUTER_FILE).exists()]
     for folder in folders:
+        if folder in hierarchies:
+            continue
         run = load_run(folder)
+        if run.config.env == "router":
+            raise EvaluationError(f"{folder} is a router, which sends no orders itself: `lobgym evaluate` it")
         groups.setdefault(f"{run.config.algo}@{run.config.env}", []).append((folder, run))
-    players, configs = [], {}
+    players = [_hierarchy_player(folder, root) for folder in hierarchies]
+    configs: dict[str, Any] = {}
     for label, runs in groups.items():
         specs = {run.spec.digest for _, run in runs}
         if len(specs) != 1 or len(runs) not in (1, seeds):
@@ -242,6 +273,14 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
         players.append(player)
         configs[player.label] = [(run.record.tape_digest, run.config) for _, run in runs]
     return players, configs
+
+
+def _hierarchy_player(folder: Path, root: Path) -> Player:
+    from lobgym.experiments.export import export_run
+
+    with TemporaryDirectory(dir=root) as aside:
+        made = export_run(folder, Path(aside) / "bundle", "earnhft").bundle
+        return bundle_player(keep_bundle(made, root), "trained", ("--run", str(folder)))
 
 
 def bundle_player(bundle: LoadedBundle, kind: Literal["trained", "submitted"], words: tuple[str, ...]) -> Player:

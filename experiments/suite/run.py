@@ -150,8 +150,11 @@ def compute(
                 places.append((number, index))
                 tasks.append(_task(player, market, plan))
     results = workers.run("cells", run_cell, tasks, root / CELLS)
-    entries = [SuiteEntry(player, {}) for player in players]
+    entries = [SuiteEntry(player, {}, {}) for player in players]
     for (number, index), result in zip(places, results, strict=True):
+        if "skipped" in result:
+            entries[number].skipped[index] = result["skipped"]
+            continue
         if result["digest"] != cell_digest(result):
             raise EvaluationError(f"a cell of {players[number].label} was edited by hand: delete {root / CELLS}")
         entries[number].cells[index] = result
@@ -186,7 +189,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _task(player: Player, market: dict[str, Any], plan: SuitePlan) -> dict[str, Any]:
-    names = ("key", "name", "tape_digest", "interval_ns", "episode_ns", "embargo_ns", "worth_units")
+    names = ("key", "name", "tape_digest", "interval_ns", "episode_ns", "embargo_ns", "worth_units", "train_span_ns")
     return {
         "market": {name: market[name] for name in names},
         "player": player.to_task(),

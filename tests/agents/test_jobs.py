@@ -154,7 +154,7 @@ def test_what_is_there_is_not_done_again_and_equal_tasks_are_one(tmp_path: Path)
 
 def test_a_task_that_raises_is_named_and_the_others_are_done(tmp_path: Path) -> None:
     given = [{"n": n} for n in range(6)]
-    with pytest.raises(JobError, match=r"4 of 6 tasks failed.*\"n\":1.*ValueError: 1 is odd"):
+    with pytest.raises(JobError, match=r"4 of 6 tasks failed, the first with ValueError: 1 is odd \(task .*\"n\":1"):
         run_jobs(refuse, given, tmp_path, workers=2)
     assert run_jobs(refuse, [{"n": 0}, {"n": 4}], tmp_path) == [{"n": 0}, {"n": 4}]
     for n in (1, 2):

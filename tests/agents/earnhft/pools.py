@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from lobgym.agents.earnhft.config import EarnHftConfig
 from lobgym.agents.earnhft.hierarchy import HierarchyPolicy
 from lobgym.agents.earnhft.network import QWeights
+from lobgym.agents.earnhft.pipeline import (
+    CONFIG_FILE,
+    POOL_FOLDER,
+    RECORD_FILE,
+    ROUTER_FILE,
+    SPEC_FILE,
+    EarnHftRecord,
+    EarnHftResult,
+    load_earnhft,
+)
 from lobgym.agents.earnhft.tournament import AgentPool
+from lobgym.agents.runs import write_json
+from lobgym.envs.markets import market_for
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout
@@ -52,3 +67,25 @@ def hierarchy(spec: DeskSpec, macro_steps: int = 7, nearest: bool = True, seed: 
     return HierarchyPolicy(
         agent_pool(nearest=nearest, seed=seed), network(seed + 50, HIGH, actions=3), spec, macro_steps, "by-hand"
     )
+
+
+def run_folder(folder: Path, tape: str = "synth:volatile?minutes=8", macro_steps: int = 12) -> EarnHftResult:
+    """What `train_earnhft` leaves, of networks by hand: everything that `load_earnhft` reads."""
+    market = market_for(tape)
+    config = EarnHftConfig.profile_of(
+        "tiny", tape=tape, out=str(folder), columns=LOW, router_columns=HIGH, macro_steps=macro_steps
+    )
+    spec, pool, router = config.spec(market), agent_pool(), network(157, HIGH, actions=3)
+    folder.mkdir(parents=True)
+    write_json(folder / CONFIG_FILE, config.to_json())
+    write_json(folder / SPEC_FILE, spec.to_json())
+    pool.save(folder / POOL_FOLDER)
+    router.save(folder / ROUTER_FILE)
+    digests = tuple(agent.digest for agent in pool.agents)
+    counts = {"low_taught": 600, "low_own": 400, "router_transitions": 10}
+    record = EarnHftRecord(
+        config.digest, market.tape.digest, spec.digest, spec.params.digest, config.seed, digests, digests,
+        router.digest, counts,
+    )  # fmt: skip
+    write_json(folder / RECORD_FILE, record)
+    return load_earnhft(folder)

@@ -11,7 +11,7 @@ import pytest
 
 from lobgym.agents.earnhft.export import export_agent, export_router, hierarchy_graph
 from lobgym.agents.earnhft.network import QPolicy, q_values
-from lobgym.agents.earnhft.parity import OnnxHierarchy, check_hierarchy, collect_episodes
+from lobgym.agents.earnhft.parity import OnnxHierarchy, check_agent, check_hierarchy, collect_episodes
 from lobgym.agents.errors import ExportError, PolicyError
 from lobgym.agents.parity import OnnxPolicy, extreme_observations
 from lobgym.sim.desk_spec import DeskSpec
@@ -83,6 +83,16 @@ def test_the_whole_graph_is_the_sum_of_its_parts(market: Market, spec: DeskSpec)
         assert np.abs(alone.raw(rows) - expected).max() < 1e-5
         assert np.abs(alone.raw(rows) - agents[:, number]).max() < 1e-5
         assert np.array_equal(alone.act(rows), QPolicy(agent, spec).act(rows))
+
+
+def test_an_agent_alone_decides_as_in_torch_and_numpy(market: Market, spec: DeskSpec) -> None:
+    agent = network(3, LOW)
+    met = met_by(QPolicy(agent, spec), spec, market).reshape(-1, spec.layout.size)
+    report = check_agent(agent, spec, export_agent(agent, spec), met, observations_min=3_000)
+    assert report.ok, report.problems
+    assert report.distinct_actions == 5
+    other = check_agent(agent, spec, export_agent(network(4, LOW), spec), met, observations_min=3_000)
+    assert other.flips > 0
 
 
 def test_equal_hierarchies_export_equal_bytes(spec: DeskSpec) -> None:
