@@ -197,6 +197,8 @@ class TournamentSettings:
         evaluations_max: segments of a label that are walked; the longest come first.
         shrink: an agent's mean in a label's segments is drawn towards its mean over all segments as if so many
             segments more had earned that; the published code has 0.
+        general: whether the pool gets one more choice, for each position the agent that did best in all segments; the
+            published code has none.
         lanes: lanes that are walked side by side, about.
     """
 
@@ -207,6 +209,7 @@ class TournamentSettings:
     cutoff_ns: int = 20 * SECOND_NS
     evaluations_max: int = 1_000_000
     shrink: float = 0.0
+    general: bool = True
     lanes: int = 512
 
     def __post_init__(self) -> None:
@@ -431,7 +434,11 @@ _SETTINGS: Final[dict[str, dict[str, Any]]] = {
             updates_per_transition=1 / 64, batch_size=256, tau=0.05, clip=10.0, rate_first=2e-3, rate_last=2e-5,
             kl_first=1.0, kl_last=0.0, kl_share=0.7, epsilon_last=0.1, epsilon_share=0.6, reward_scale=0.1,
         ),
-        "router": RouterSettings(samples=64, episode_ns=3_600 * SECOND_NS, checkpoint_every=8, tau=0.02),
+        "tournament": TournamentSettings(shrink=20.0),
+        "router": RouterSettings(
+            samples=64, episode_ns=3_600 * SECOND_NS, checkpoint_every=8, updates_per_transition=1 / 4, batch_size=256,
+            rate_first=2e-3, rate_last=2e-4, tau=0.02,
+        ),
     },
     "full": {
         "interval_ns": SECOND_NS,

@@ -241,7 +241,9 @@ def _pool_stage(
     scores = Scores(pnl, np.array(found[0]["steps"], np.int64), np.array([one.label for one in segments], np.int64))
     _save_scores(folder / SCORES_FILE, scores)
     settings = config.tournament
-    pool = choose_pool(agents, scores, settings.labels, settings.shrink, config.corrections.rounded_position)
+    pool = choose_pool(
+        agents, scores, settings.labels, settings.shrink, config.corrections.rounded_position, settings.general
+    )  # fmt: skip
     _record_agents(config, market, parts, folder, agents, scores)
     pool.save(folder / POOL_FOLDER)
     shutil.rmtree(folder / JOBS_FOLDER, ignore_errors=True)
