@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from lobgym.agents.baselines import available_baselines, make_baseline
+    from lobgym.agents.baselines import available_baselines, make_baseline, make_suite
     from lobgym.agents.config import TrainConfig
     from lobgym.agents.export import export_policy
     from lobgym.agents.jobs import run_jobs
+    from lobgym.agents.mirrors import export_rule
     from lobgym.agents.parity import OnnxPolicy, check_parity
     from lobgym.agents.policy import ModelPolicy, Policy
     from lobgym.agents.rollout import collect_observations
@@ -28,8 +29,10 @@ __all__ = [
     "check_parity",
     "collect_observations",
     "export_policy",
+    "export_rule",
     "load_run",
     "make_baseline",
+    "make_suite",
     "run_jobs",
 ]
 
@@ -42,8 +45,10 @@ _HOMES: Final = {
     "check_parity": "parity",
     "collect_observations": "rollout",
     "export_policy": "export",
+    "export_rule": "mirrors",
     "load_run": "runs",
     "make_baseline": "baselines",
+    "make_suite": "baselines",
     "run_jobs": "jobs",
 }
 

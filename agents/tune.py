@@ -114,7 +114,7 @@ def resume_tune(
 
 
 def _search(folder: Path, config: TuneConfig, workers: int, progress: Callable[[int, int], None] | None) -> TuneResult:
-    study = _open(folder, config)
+    study = open_study(folder, config)
     restarts, interrupted = 0, False
     with (folder / LOG_FILE).open("ab") as log:
         crew = [_start(folder, log) for _ in range(workers)]
@@ -134,15 +134,6 @@ def _search(folder: Path, config: TuneConfig, workers: int, progress: Callable[[
         finally:
             _dismiss(crew)
     return _result(folder, config, study, restarts, interrupted)
-
-
-def _open(folder: Path, config: TuneConfig) -> optuna.Study:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return open_study(folder, config)
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def _start(folder: Path, log: Any) -> subprocess.Popen[bytes]:

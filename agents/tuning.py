@@ -47,6 +47,11 @@ _ERROR: Final = "error"  # attribute of a trial that failed by itself, and would
 _POLL_S: Final = 0.5
 _BUSY_S: Final = 120  # how long a worker waits for the storage
 TRIALS_MAX: Final = 100_000
+# Settings that decide what a validation is: two trials that differ in one of them cannot be compared.
+_FIXED: Final = {
+    *("algo", "env", "tape", "out", "reward", "horizon", "test_fraction", "embargo_ns", "router", "env_kwargs"),
+    *("params", "validate_every", "validation_fraction", "validation_episodes"),
+}
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,11 @@ class TuneConfig:
             raise TuneError(f"expected heartbeat_s >= 1 and 0 to 100 retries, got {self.heartbeat_s}, {self.retries}")
         if not self.search:
             raise TuneError("nothing to search: give settings and their ranges under `search`")
+        fixed = sorted({name.partition(".")[0] for name in self.search} & _FIXED)
+        if fixed:
+            raise TuneError(
+                f"trials are compared by their validations, which {', '.join(fixed)} would change: fix that"
+            )
         if not TrainConfig.from_json(self.base).validate_every:
             raise TuneError("trials are compared by their validations: expected validate_every > 0")
 
@@ -325,10 +335,15 @@ def _locked(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna calls its heartbeat experimental, every time."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
+    """Optuna calls its heartbeat experimental, and tells of every study that it opens."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 | written as        | is                                                       | trades at                        |
 |-------------------|----------------------------------------------------------|----------------------------------|
 | `natr-grid@grid`  | a policy written by hand, and the kind of its desk       | the market's default desk        |
-| a bundle's folder | its ONNX network                                         | the desk that the bundle pins    |
+| a bundle's folder | its ONNX network, read as in service                     | the desk that the bundle pins    |
 | a run's folder    | what `lobgym train` left, exported                       | the desk that it was trained at  |
 | an EarnHFT folder | its hierarchy                                            | the desk that it was trained at  |
 | `RUN#single`, ... | that with a part taken away (`experiments.ablations`)    | the desk that it was trained at  |
@@ -20,10 +20,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from lobgym.agents.baselines import available_baselines, make_baseline
+from lobgym.agents.baselines import BASELINES, available_baselines, open_baseline
 from lobgym.agents.policy import Policy
 from lobgym.experiments.errors import EvaluationError
-from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
@@ -31,6 +30,7 @@ from lobgym.sim.params import SimParams
 __all__ = ["Contestant"]
 
 _MARKS: Final = (("bundle", "manifest.json"), ("earnhft", "router.npz"), ("run", "model.zip"))
+WARM_NS: Final = 60_000_000_000  # of a tape's beginning, where what is observed has not yet filled its windows
 _IGNORED: Final = ("logs", "low")  # of a run folder: what does not decide how its policy acts
 
 
@@ -67,7 +67,7 @@ class Contestant:
                 f"{text} is neither a bundle nor a run: expected one of {', '.join(mark for _, mark in _MARKS)} in it"
             )
         name, _, kind = text.rpartition("@")
-        if name and name in available_baselines(kind):
+        if name and name in available_baselines(kind, suite=True):
             return cls(text, "baseline", text)
         if ":" in text and "@" not in text and "/" not in text:
             return cls(text, "call", text)
@@ -80,7 +80,11 @@ class Contestant:
         return asdict(self)
 
     def open(
-        self, market: Market, interval_ns: int | None = None, params: SimParams | None = None
+        self,
+        market: Market,
+        interval_ns: int | None = None,
+        params: SimParams | None = None,
+        train: tuple[int, int] | None = None,
     ) -> tuple[Policy, DeskSpec]:
         """The policy and the desk that it trades at here.
 
@@ -88,9 +92,10 @@ class Contestant:
             market: the compiled tape.
             interval_ns: of policies written by hand; None takes the default.
             params: the venue; None takes the tape's, or the one that was trained with.
+            train: the part of the tape that fitted baselines may look at, first and last nanosecond.
 
         Raises:
-            EvaluationError: a folder that has changed since it was named.
+            EvaluationError: a folder that has changed since it was named; a fitted baseline without a part to fit on.
         """
         folder = Path(self.where.partition("#")[0])
         if self.digest and _digest(folder) != self.digest:
@@ -100,8 +105,14 @@ class Contestant:
             if interval_ns is not None:
                 changes["interval_ns"] = interval_ns
             name, _, kind = self.where.rpartition("@")
+            if train is None and (BASELINES[name].fitted or name == "random-matched"):
+                raise EvaluationError(
+                    f"{self.name} is fitted, and all of the tape is tested: test the split `test` only"
+                )
+            low, high = train or (0, 0)
             spec = DeskSpec.for_market(market, kind, **changes)
-            return make_baseline(name, spec, Desk(spec, market).mid2() / 2), spec
+            entry = open_baseline(name, market, spec, max(low, market.start_ns + WARM_NS), high)
+            return entry.policy, entry.spec
         if self.source == "call":
             module, _, function = self.where.partition(":")
             policy, spec = getattr(import_module(module), function)(market)
@@ -114,14 +125,13 @@ class Contestant:
 
 
 def _bundle(folder: Path, market: Market) -> tuple[Policy, DeskSpec]:
-    from lobgym.agents.parity import OnnxPolicy
-    from lobgym.runtime.bundle import POLICY_FILE, load_bundle
+    from lobgym.experiments.suite.players import ServedPolicy
+    from lobgym.runtime.bundle import load_bundle
     from lobgym.runtime.engine import require_instrument
 
     bundle = load_bundle(folder, allow_ungated=True)
     require_instrument(bundle.manifest.instrument, market.instrument)
-    name, discrete = bundle.manifest.name, not bundle.spec.action.continuous
-    return OnnxPolicy((folder / POLICY_FILE).read_bytes(), discrete, name), bundle.spec
+    return ServedPolicy(bundle.policy, bundle.spec, bundle.manifest.name), bundle.spec
 
 
 def _run(folder: Path, market: Market) -> tuple[Policy, DeskSpec]:

@@ -94,7 +94,7 @@ def _export_earnhft(run: Path, out: str | Path, name: str | None, agent: int | N
     lanes = max(LANES_MIN, -(-PARITY_OBSERVATIONS * 2 * spec.interval_ns // part.length_ns))
     episodes = collect_episodes(original, spec, market, *part.bounds, PARITY_OBSERVATIONS, lanes, config.seed)
     met = episodes.reshape(-1, spec.layout.size)
-    steps = sum(record.counts.get(key, 0) for key in ("low_transitions", "router_transitions"))
+    steps = sum(record.counts.get(key, 0) for key in ("low_taught", "low_own", "router_transitions"))
     meta = _meta(config.tape, record.tape_digest, config.seed, "earnhft", steps, record.commit, name)
     golden = _golden(met)
     original.reset(len(golden), 0)

@@ -23,7 +23,7 @@ from lobgym.experiments.significance import holm, t_test
 from lobgym.experiments.stats import fixed_mean
 from lobgym.sim.flow.dealer import STRENGTHS
 
-__all__ = ["STUDIES", "StudyPlan", "alpha_agents", "corrections_table", "martingale_agents", "study_lines"]
+__all__ = ["STRENGTHS", "STUDIES", "StudyPlan", "alpha_agents", "corrections_table", "martingale_agents", "study_lines"]
 
 SCHEMA: Final = "lobgym.known-agents/1"
 STUDIES: Final = ("alpha", "martingale", "corrections")
@@ -98,13 +98,16 @@ def _strength(strength: float, cells: list[dict[str, Any]]) -> dict[str, Any]:
         who: [cell["earned"][who] / optimum for cell in cells] for who in cells[0]["earned"]
     }  # fmt: skip
     rows = []
+    first = cells[0]["trained"][0]
     for who, values in shares.items():
         interval = iqm_interval(values)
         lots = fixed_mean([float(cell["lots"][who]) for cell in cells])
         rows.append(
             {
                 "player": who, "trained": who in cells[0]["trained"], "share_mean": fixed_mean(values),
-                "share": asdict(interval), "round_trips": fixed_mean(values) * optimum / trip,
+                "share": asdict(interval),
+                "behind": None if who == first else asdict(iqm_difference(shares[first], values)),
+                "round_trips": fixed_mean(values) * optimum / trip,
                 "positive": sum(value > 0.0 for value in values), "lots": lots, "per_seed": values,
             }
         )  # fmt: skip
@@ -195,15 +198,16 @@ def _head(result: dict[str, Any]) -> str:
 def _alpha_lines(result: dict[str, Any]) -> list[str]:
     lines = [
         f"Planted alpha: {_head(result)} Share of the non-clairvoyant optimum.", "",
-        "| strength | player | mean | interquartile mean (95%) | round trips | seeds above 0 |",
-        "|---|---|---|---|---|---|",
+        "| strength | player | mean | interquartile mean (95%) | round trips | above 0 | learner's lead, paired |",
+        "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for part in result["strengths"]:
         for row in part["rows"]:
             interval = _percent(IqmInterval(**row["share"]))
+            lead = "" if row["behind"] is None else _percent(IqmInterval(**row["behind"]), sign="+")
             lines.append(
                 f"| {part['strength']:g} | {row['player']} | {row['share_mean']:.1%} | {interval} | "
-                f"{row['round_trips']:+.1f} | {row['positive']} of {part['seeds']} |"
+                f"{row['round_trips']:+.1f} | {row['positive']} of {part['seeds']} | {lead} |"
             )
     return lines
 

@@ -21,7 +21,7 @@ def paired_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
     """One contestant: exact sums per seed, money units."""
     setting = setting_of(task["setting"])
     market = setting.market()
-    policy, spec = Contestant(**task["contestant"]).open(market, setting.interval_ns)
+    policy, spec = Contestant(**task["contestant"]).open(market, setting.interval_ns, train=setting.train(market))
     played = play(market, spec, policy, setting.config)
     sums = {name: list(played.by_seed(name).values()) for name in ("pnl", "fees", "turnover", "fills")}
     return {"money_unit": float(market.instrument.money_unit), "params_digest": spec.params.digest, **sums}

@@ -62,7 +62,7 @@ def entry_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
     """One policy and its surrogates: PnL and turnover over all episodes, money units."""
     setting = setting_of(task["setting"])
     market = setting.market()
-    policy, spec = Contestant(**task["contestant"]).open(market, setting.interval_ns)
+    policy, spec = Contestant(**task["contestant"]).open(market, setting.interval_ns, train=setting.train(market))
     own = play(market, spec, policy, setting.config)
     found: dict[str, list[int]] = {"pnl": [], "turnover": []}
     for number in range(task["surrogates"]):

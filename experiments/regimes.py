@@ -74,7 +74,7 @@ def regime_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
     """One policy, episode by episode, with the regime of each."""
     setting = setting_of(task["setting"])
     market = setting.market()
-    policy, spec = Contestant(**task["contestant"]).open(market, setting.interval_ns)
+    policy, spec = Contestant(**task["contestant"]).open(market, setting.interval_ns, train=setting.train(market))
     played = play(market, spec, policy, setting.config)
     regimes = measure_regimes(market, played.starts_ns, setting.config.horizon, spec.interval_ns)
     return {

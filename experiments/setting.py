@@ -44,6 +44,13 @@ class Setting:
             raise EvaluationError(f"{self.tape} is not the tape that this comparison was set up with: start it anew")
         return market
 
+    def train(self, market: Market) -> tuple[int, int] | None:
+        """The part of the tape before the tested one and its embargo; None where no such part is set aside."""
+        if self.config.split != "test":
+            return None
+        low, _ = self.config.span_ns(market, 0)
+        return market.start_ns, low - self.config.embargo_ns
+
     def to_json(self) -> dict[str, Any]:
         """Plain data that `setting_of` gives back unchanged."""
         config = self.config

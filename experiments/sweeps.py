@@ -34,10 +34,10 @@ def sweep_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
     setting = setting_of(task["setting"])
     market = setting.market()
     contestant = Contestant(**task["contestant"])
-    _, spec = contestant.open(market, setting.interval_ns)
+    _, spec = contestant.open(market, setting.interval_ns, train=setting.train(market))
     params = dearer(spec.params, market.instrument, round(task["extra_bps"] * PPB_PER_BPS))
     params = slower(params, round(task["delay_ms"] * _NS_PER_MS))
-    policy, spec = contestant.open(market, setting.interval_ns, params)
+    policy, spec = contestant.open(market, setting.interval_ns, params, setting.train(market))
     played = play(market, spec, policy, setting.config)
     fields = ("pnl", "fees", "turnover", "fills")
     return {

@@ -37,15 +37,12 @@ _RETURNS_MIN: Final = 3
 
 def fit_named(market: Market, train: Sequence[Span], options: dict[str, Any]) -> tuple[Policy, DeskSpec]:
     """A baseline by name and desk kind; one that is fitted knows the longest training span."""
-    from lobgym.agents.baselines import BASELINES, MarketFacts, baseline_spec, make_baseline
-    from lobgym.sim.desk import Desk
+    from lobgym.agents.baselines import open_baseline
 
-    spec = baseline_spec(options["name"], DeskSpec.for_market(market, options["kind"]))
-    facts = None
-    if BASELINES[options["name"]].fitted:
-        low, high = max(train, key=lambda span: span[1] - span[0])
-        facts = MarketFacts.of(market, max(low, market.start_ns + WARM_NS), high, spec.params, spec.interval_ns)
-    return make_baseline(options["name"], spec, Desk(spec, market).mid2() / 2, facts), spec
+    spec = DeskSpec.for_market(market, options["kind"])
+    low, high = max(train, key=lambda span: span[1] - span[0])
+    entry = open_baseline(options["name"], market, spec, max(low, market.start_ns + WARM_NS), high)
+    return entry.policy, entry.spec
 
 
 def folds_of(market: Market, scheme: dict[str, Any], margin: Margin) -> tuple[Fold, ...]:

@@ -2,7 +2,8 @@
 
 Three profiles: `tiny` runs in seconds and learns little (tests), `quick` fits a minute of one core, `full` has the
 counts of the published code: 200 sampled chunks of 14,400 s a preference, each walked twice, one update of 512
-transitions for every 512 of them, a checkpoint every 4 samples, 4 preferences.
+transitions for every 512 of them, a checkpoint every 4 samples, 4 preferences. What `LowSettings` and `RouterSettings`
+hold by default are the published numbers; the profiles learn otherwise (docs/earnhft.md says why).
 """
 
 from __future__ import annotations
@@ -429,5 +430,12 @@ _SETTINGS: Final[dict[str, dict[str, Any]]] = {
         ),
         "router": RouterSettings(samples=64, episode_ns=3_600 * SECOND_NS, checkpoint_every=8, tau=0.02),
     },
-    "full": {"interval_ns": SECOND_NS},
+    "full": {
+        "interval_ns": SECOND_NS,
+        "gamma": 0.99,
+        "low": LowSettings(
+            tau=0.02, clip=10.0, rate_first=2e-3, rate_last=2e-5, kl_first=1.0, kl_last=0.0, kl_share=0.7,
+            epsilon_last=0.1, epsilon_share=0.6,
+        ),
+    },
 }  # fmt: skip

@@ -102,10 +102,12 @@ class HierarchyParity(ParityReport):
     """A `ParityReport` of decisions (choice, agent, action), and of what stands behind them.
 
     Attributes:
-        choices, agents: how many different ones were met in `observations`.
+        distinct_decisions: different ones in `observations`; these must be as many as a policy's distinct actions.
+        choices, agents: how many different ones there were among them.
         silent_flips: best actions that differ of agents which did not act there: told, but not a failure.
     """
 
+    distinct_decisions: int = 0
     choices: int = 0
     agents: int = 0
     silent_flips: int = 0
@@ -191,7 +193,7 @@ def check_hierarchy(
     margins = np.concatenate([one.margins for one in walked])
     difference = max(one.difference for one in walked)
     relative = max(one.difference / one.scale for one in walked)
-    met, distinct = episodes.shape[0] * episodes.shape[1], len(np.unique(acted[:, 2]))
+    met, distinct = episodes.shape[0] * episodes.shape[1], len(np.unique(acted, axis=0))
     return HierarchyParity(
         observations=len(flips),
         extremes=len(made_up),
@@ -200,8 +202,9 @@ def check_hierarchy(
         raw_difference_max=difference,
         margin_min=float(margins.min()),
         margin_p01=float(np.sort(margins)[len(margins) // 100]),
-        distinct_actions=distinct,
+        distinct_actions=len(np.unique(acted[:, 2])),
         problems=find_problems(met, observations_min, int(flips.sum()), relative, distinct),
+        distinct_decisions=distinct,
         choices=len(np.unique(acted[:, 0])),
         agents=len(np.unique(acted[:, 1])),
         silent_flips=sum(one.silent_flips for one in walked),

@@ -21,6 +21,7 @@ __all__ = ["BENCHES", "BenchRow", "find_recording", "machine", "row_of", "run_be
 
 BENCHES: Final = {
     "compile": "lobgym.experiments.bench.compile",
+    "earnhft": "lobgym.experiments.bench.earnhft",
     "env": "lobgym.experiments.bench.env",
     "exchange": "lobgym.experiments.bench.exchange",
     "ladder": "lobgym.experiments.bench.ladder",

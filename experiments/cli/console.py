@@ -12,7 +12,15 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.status import Status
 
 __all__ = [
@@ -26,6 +34,7 @@ __all__ = [
     "notes",
     "print_json",
     "progress_bar",
+    "stage_bars",
     "tell_generation",
     "working",
 ]
@@ -75,6 +84,21 @@ def progress_bar(label: str, quiet: bool = False) -> Iterator[Callable[[int, int
 
         def report(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
+
+        yield report
+
+
+@contextmanager
+def stage_bars(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr for each stage of a long run, fed with (stage, done, total); silent as `progress_bar` is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=notes, transient=True, disable=quiet or not notes.is_terminal) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=None)
+            bar.update(tasks[stage], completed=done, total=total)
 
         yield report
 

@@ -42,6 +42,9 @@ def agents_command(
         list[str] | None, typer.Argument(help="`alpha`, `martingale`, `corrections`; all by default.")
     ] = None,
     seeds: Seeds = 10,
+    strength: Annotated[
+        list[float] | None, typer.Option("--strength", help="Of the planted alpha; 0.25, 0.5 and 1 by default.")
+    ] = None,
     profile: Annotated[str, typer.Option("--profile", help="EarnHFT's: tiny, quick or full.")] = "quick",
     train_minutes: Annotated[float, typer.Option("--train-minutes", help="Length of each training tape.")] = 240.0,
     test_minutes: Annotated[float, typer.Option("--test-minutes", help="Length of each test tape.")] = 120.0,
@@ -59,8 +62,10 @@ def agents_command(
     from lobgym.experiments.errors import EvaluationError
 
     run: dict[str, Callable[[known.StudyPlan], dict[str, Any]]] = {
-        "alpha": known.alpha_agents, "martingale": known.martingale_agents, "corrections": known.corrections_table
-    }  # fmt: skip
+        "alpha": lambda plan: known.alpha_agents(plan, strength or known.STRENGTHS),
+        "martingale": known.martingale_agents,
+        "corrections": known.corrections_table,
+    }
     chosen = list(dict.fromkeys(what or known.STUDIES))
     if not set(chosen) <= set(run):
         raise EvaluationError(f"expected of {', '.join(run)}, got {' '.join(chosen)}")
@@ -234,7 +239,7 @@ def sharpe_command(
     (who,), setting = _compared([policy], tape, seeds, episodes)
     with working("playing"):
         market = setting.market()
-        opened, spec = who.open(market, setting.interval_ns)
+        opened, spec = who.open(market, setting.interval_ns, train=setting.train(market))
         pnl = play(market, spec, opened, setting.config).pnl
     returns = [market.instrument.money_to_float(units) for units in pnl.tolist()]
     verdict = deflate_by_ledger(returns, trials, setting.tape_digest if on_this_tape else None)

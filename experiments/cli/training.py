@@ -16,7 +16,6 @@ from lobgym.experiments.cli.console import (
     TapeOption,
     command_line,
     console,
-    notes,
     print_json,
     progress_bar,
     working,
@@ -33,6 +32,7 @@ __all__ = [
     "add_to",
     "layers_of",
     "refuse_others",
+    "show_settings",
 ]
 
 _VALIDATIONS: Final = 10  # of a run, where its options say nothing else
@@ -127,13 +127,11 @@ def train(
         tape, algo, env, steps, lanes, seed, out, layers_of(config, setting), validate_every, checkpoint_every
     )
     if show_config:
-        _show(made, as_json)
+        show_settings(made, as_json)
         return
-    if why_not:
-        notes.print(f"no validation: {why_not}", highlight=False)
     with progress_bar("steps", as_json) as progress:
         result = run_training(made, progress, commit_of_source(), command=command_line())
-    _report(result, as_json)
+    _report(result, as_json, why_not)
 
 
 def evaluate(
@@ -265,7 +263,7 @@ def _resumed(run: Path, as_json: bool) -> Any:
         return resume(run, progress, commit_of_source())
 
 
-def _report(result: Any, as_json: bool) -> None:
+def _report(result: Any, as_json: bool, unvalidated: str = "") -> None:
     record = result.record
     best = record.best
     data = {
@@ -278,6 +276,7 @@ def _report(result: Any, as_json: bool) -> None:
         "best_steps": best.steps if best else None,
         "best_score": best.score if best else None,
         "interrupted": record.interrupted,
+        "not_validated": unvalidated or None,
     }
     if as_json:
         print_json(data)
@@ -291,7 +290,8 @@ def _report(result: Any, as_json: bool) -> None:
         console.print(f"next: lobgym evaluate {result.folder}", highlight=False, soft_wrap=True)
 
 
-def _show(config: Any, as_json: bool) -> None:
+def show_settings(config: Any, as_json: bool) -> None:
+    """All settings, as YAML or JSON."""
     if as_json:
         print_json(config.to_json())
         return

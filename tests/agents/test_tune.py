@@ -162,16 +162,21 @@ def test_what_nobody_claimed_and_what_died_too_often(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_fails_by_itself_is_not_tried_again(tmp_path: Path) -> None:
-    search = {"reward.scale": Dimension(choices=(1e30,))}
+    search = {"desk.order_lots": Dimension(choices=(10**15,))}
     result = tune(TuneConfig(BASE.to_json(), search, 1, startup=1, heartbeat_s=1), tmp_path / "study")
     assert (result.counts.failed, result.counts.finished, result.best) == (1, 1, {})
     trial = open_study(tmp_path / "study", config(1)).get_trials()[0]
-    assert "finite" in trial.user_attrs["error"]
+    assert "position_lots_max" in trial.user_attrs["error"]
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"trials": 0}, "trials"), ({"search": {}}, "nothing to search"), ({"heartbeat_s": 0}, "heartbeat_s")],
+    [
+        ({"trials": 0}, "trials"),
+        ({"search": {}}, "nothing to search"),
+        ({"heartbeat_s": 0}, "heartbeat_s"),
+        ({"search": {"reward.scale": Dimension(0.1, 1.0)}}, "reward"),
+    ],
 )
 def test_nonsense_is_refused(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(TuneError, match=named):

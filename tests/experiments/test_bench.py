@@ -26,6 +26,14 @@ TAPE = "synth?seed=1&minutes=0.3"
 # What makes a bench small: names of its module, and their values.
 TINY: dict[str, dict[str, Any]] = {
     "compile": {"_RUNS": 1},
+    "earnhft": {
+        "_RUNS": 1,
+        "_PEER_ROWS": 50,
+        "_HOURS": {"teacher_rows_per_s": 0.05, "quick_minutes": 0.9},
+        "_PIECE_HOURS": 0.5,
+        "_PROFILES": {"quick_minutes": "tiny"},
+        "WORKERS": 1,
+    },
     "env": {
         "_RUNS": 1,
         "_WANTED_STEPS": 640,
@@ -41,8 +49,10 @@ TINY: dict[str, dict[str, Any]] = {
     "seek": {"_RUNS": 1, "_SEEKS": 1024},
     "step": {"_RUNS": 1, "_WANTED_STEPS": 640},
 }
+GENERATED = {"earnhft", "exchange"}  # which make their own tapes
 SMALLEST = {
     "compile": ["rows_per_s", "bytes_per_row_compiled", "bytes_per_row_stored"],
+    "earnhft": ["teacher_rows_per_s", "quick_minutes"],
     "env": ["vector64", "scalar", "ppo256"],
     "exchange": ["messages_per_s", "tape_day"],
     "ladder": ["ladder10"],
@@ -59,7 +69,7 @@ def _module(name: str) -> ModuleType:
 
 def _shrink(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     module = _module(name)
-    if name != "exchange":
+    if name not in GENERATED:
         monkeypatch.setattr(module, "find_recording", lambda _: (open_tape(TAPE), ""))
     for constant, value in TINY[name].items():
         assert hasattr(module, constant)
@@ -102,7 +112,7 @@ def test_large_cases_wait_to_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
         assert set(everything) == set(module.CASES)
 
 
-@pytest.mark.parametrize("name", sorted(set(BENCHES) - {"exchange"}))  # which makes its own tape
+@pytest.mark.parametrize("name", sorted(set(BENCHES) - GENERATED))
 def test_a_missing_recording_is_said_and_nothing_measured(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     module = _module(name)
     monkeypatch.setattr(module, "find_recording", lambda _: (None, "it is not here"))
@@ -113,7 +123,7 @@ def test_a_missing_recording_is_said_and_nothing_measured(monkeypatch: pytest.Mo
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(LobgymError, match="compile, env, exchange, ladder"):
+    with pytest.raises(LobgymError, match="compile, earnhft, env, exchange, ladder"):
         list(run_bench("nothing"))
     with pytest.raises(LobgymError, match="ladder10"):
         list(run_bench("ladder", ["nothing"]))

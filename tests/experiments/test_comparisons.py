@@ -106,6 +106,21 @@ def test_contestants_are_named_on_a_command_line(market: Market, tmp_path: Path)
             Contestant.of(text)
 
 
+def test_a_fitted_baseline_looks_at_the_part_before_the_test_alone(market: Market) -> None:
+    setting = Setting.of("synth?minutes=10", EvalConfig((0,), 1, 60, embargo_ns=30_000_000_000))
+    own = setting.market()
+    low, high = setting.train(own) or (0, 0)
+    tested = min(setting.config.starts(own, seed, 500_000_000).min() for seed in range(200))
+    assert low == own.start_ns
+    assert 0 <= tested - high - 30_000_000_000 < 5_000_000_000
+    policy, spec = Contestant.of("linear-band@target").open(own, train=(low, high))
+    assert policy.name == "linear-band"
+    assert play(own, spec, policy, setting.config).episodes == 1
+    with pytest.raises(EvaluationError, match="is fitted"):
+        Contestant.of("linear@target").open(own)
+    assert Setting.of(TAPE, CONFIG).train(market) is None
+
+
 def test_a_folder_that_has_changed_is_refused(market: Market, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     (tmp_path / "logs").mkdir()

@@ -82,7 +82,7 @@ def run_folder(folder: Path, tape: str = "synth:volatile?minutes=8", macro_steps
     pool.save(folder / POOL_FOLDER)
     router.save(folder / ROUTER_FILE)
     digests = tuple(agent.digest for agent in pool.agents)
-    counts = {"low_transitions": 1000, "router_transitions": 10}
+    counts = {"low_taught": 600, "low_own": 400, "router_transitions": 10}
     record = EarnHftRecord(
         config.digest, market.tape.digest, spec.digest, spec.params.digest, config.seed, digests, digests,
         router.digest, counts,
