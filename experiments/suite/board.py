@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ import msgspec
 from rich.table import Table
 
 import lobgym
-from lobgym.experiments.intervals import IqmInterval, iqm_interval
+from lobgym.experiments.intervals import iqm, iqm_interval
 from lobgym.experiments.report_html import write_text
 from lobgym.experiments.stats import bootstrap_interval, fixed_mean
 from lobgym.experiments.suite.plan import SuitePlan, source_sha256
@@ -226,21 +225,26 @@ def _command(board: SuiteBoard, player: Player, tape: str | None = None) -> str:
 
 
 def _lead(board: SuiteBoard) -> dict[str, Any] | None:
-    """Best of what was trained minus best of what was written by hand, paired by market and seed; None without both."""
-    whole = [entry for entry in board.entries if len(entry.cells) == len(board.markets)]
-    best: list[SuiteEntry] = []
-    for fixed in (False, True):
-        group = [entry for entry in whole if (entry.player.kind == "fixed") == fixed]
-        if not group:
-            return None
-        best.append(max(group, key=lambda entry: (_iqm(entry).iqm, entry.player.label)))
-    trained, fixed_one = (entry.scores() for entry in best)
+    """Best of what was trained minus best of what was written by hand on the former's markets; None without both.
+
+    Paired by market and seed, since all meet the same episodes.
+    """
+    trained = [entry for entry in board.entries if entry.player.kind != "fixed"]
+    if not trained:
+        return None
+    first = min(trained, key=lambda entry: (-len(entry.cells), -iqm(_flat(entry.scores())), entry.player.label))
+    mine = first.scores()
+    fixed = [e for e in board.entries if e.player.kind == "fixed" and mine.keys() <= e.cells.keys()]
+    if not fixed:
+        return None
+    others = {entry.player.label: {index: entry.scores()[index] for index in mine} for entry in fixed}
+    best = min(others, key=lambda label: (-iqm(_flat(others[label])), label))
     differences = {
-        index: [a - b for a, b in zip(trained[index], fixed_one[index], strict=True)] for index in sorted(trained)
+        index: [a - b for a, b in zip(scores, others[best][index], strict=True)] for index, scores in mine.items()
     }
-    names: Sequence[str] = [entry.player.label for entry in best]
-    return {"trained": names[0], "fixed": names[1], **asdict(iqm_interval(differences, LEVEL))}
+    names = {"trained": first.player.label, "fixed": best, "markets": len(mine)}
+    return {**names, **asdict(iqm_interval(differences, LEVEL))}
 
 
-def _iqm(entry: SuiteEntry) -> IqmInterval:
-    return iqm_interval(entry.scores(), LEVEL, resamples=100)
+def _flat(scores: dict[int, list[float]]) -> list[float]:
+    return [score for values in scores.values() for score in values]

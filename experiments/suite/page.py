@@ -15,7 +15,8 @@ Data = Mapping[str, Any]
 
 _TAGS: Final = {"trained": "trained", "submitted": "handed in"}
 _STYLE: Final = (
-    "<style>td.heat, td.heat:last-child { min-width: 74px; padding-right: 8px; } "
+    "<style>.market { white-space: normal; overflow-wrap: anywhere; min-width: 74px; } "
+    "td.market { min-width: 150px; } td.heat, td.heat:last-child { min-width: 74px; padding-right: 8px; } "
     "td.heat.up { background: color-mix(in srgb, var(--good) calc(var(--w) * 1%), transparent); } "
     "td.heat.down { background: color-mix(in srgb, var(--bad) calc(var(--w) * 1%), transparent); } "
     "details { margin-top: 14px; } summary { cursor: pointer; font-weight: 600; font-size: 13.5px; } "
@@ -83,20 +84,21 @@ def _header(data: Data) -> str:
 
 
 def _tiles(data: Data) -> str:
-    tiles = []
+    tiles, count = [], len(data["markets"])
     for what, fixed in (("Best trained policy", False), ("Best fixed policy", True)):
-        row = next((r for r in data["rows"] if r["rank"] is not None and (r["kind"] == "fixed") == fixed), None)
+        row = next((r for r in data["rows"] if (r["kind"] == "fixed") == fixed), None)
         if row is not None:
-            who = f"{row['policy']} on {row['env']}, {_range(row['score'])}"
+            where = "" if row["markets"] == count else f", {row['markets']} of {count} markets"
+            who = f"{row['policy']} on {row['env']}{where}, {_range(row['score'])}"
             tiles.append(tile(what, format_number(row["score"]["iqm"], sign=True), "bps", who))
-    trading = next((r for r in data["rows"] if r["rank"] is not None and r["kind"] == "fixed" and r["trades"]), None)
+    trading = next((r for r in data["rows"] if r["kind"] == "fixed" and r["trades"]), None)
     if trading is not None:
         who = f"{trading['policy']} on {trading['env']}, {_range(trading['score'])}"
         tiles.append(tile("Best fixed that trades", format_number(trading["score"]["iqm"], sign=True), "bps", who))
     lead = data["lead"]
     if lead:
         verdict = "ahead" if lead["low"] > 0 else "behind" if lead["high"] < 0 else "not told apart"
-        who = f"{lead['trained']} − {lead['fixed']}: {_range(lead)}, {verdict}"
+        who = f"{lead['trained']} − {lead['fixed']} on {lead['markets']} markets: {_range(lead)}, {verdict}"
         tiles.append(tile("Trained minus fixed, paired", format_number(lead["iqm"], sign=True), "bps", who))
     whole = [row for row in data["rows"] if row["rank"] is not None]
     winners = sum(row["score"]["low"] > 0.0 for row in whole)
@@ -115,8 +117,7 @@ def _ranking(data: Data) -> str:
         f'<td class="interval">{_whisker(row["score"], "iqm", domain, row["kind"])}</td>'
         f"<td>{format_fixed(row['mean'], decimals, True)}</td>"
         f"<td>{row['above_zero']} of {row['markets']}</td>"
-        f'<td class="left">{html_text(_short_name(row["worst"]["market"]))} '
-        f"<small>{format_fixed(row['worst']['mean'], decimals, True)}</small></td></tr>"
+        f"{_worst(row, decimals)}</tr>"
         for row in rows
     )
     return (
@@ -131,12 +132,20 @@ def _ranking(data: Data) -> str:
     )
 
 
+def _worst(row: Data, decimals: int) -> str:
+    worst = row["worst"]
+    if worst["mean"] == 0.0:
+        return '<td class="left">–</td>'
+    mean = format_fixed(worst["mean"], decimals, True)
+    return f'<td class="left market">{html_text(_short_name(worst["market"]))} <small>{mean}</small></td>'
+
+
 def _matrix(data: Data) -> str:
     """Policies by markets; the colour is the score's rank among all, so that one wreck does not bleach the rest."""
     rows, markets = data["rows"], data["markets"]
     means = [abs(one["mean"]) for row in rows for one in row["by_market"] if one["mean"]]
     order = {size: place for place, size in enumerate(sorted(set(means)), 1)}
-    heads = "".join(f"<th>{html_text(_short(market))}</th>" for market in markets)
+    heads = "".join(f'<th class="market">{html_text(_short(market))}</th>' for market in markets)
     body = []
     for row in rows:
         cells = {one["market"]: one for one in row["by_market"]}

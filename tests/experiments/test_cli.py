@@ -48,7 +48,7 @@ GROUPS = (
     "market compare",
     "market known",
 )
-COMMANDS = ("train", "export", "gate", "paper", "replay", "leaderboard", "bench", "demo")
+COMMANDS = ("train", "export", "gate", "paper", "replay", "leaderboard", "leaderboard submit", "bench", "demo")
 
 
 @pytest.mark.parametrize("words", [*GROUPS, *COMMANDS])

@@ -68,7 +68,8 @@ def test_what_is_handed_in_is_run_and_ranked(make_bundle: MakeBundle, suite: Pat
     assert rows["theirs"]["digest"] == found.claim.digest
     assert rows["theirs"]["sha256"] == [found.claim.bundle_sha256]
     assert f"--expect {found.claim.bundle_sha256}" in rows["theirs"]["command"]
-    trials = [trial for trial in read_trials(suite.parent / LEDGER_FILE) if trial.kind == "submission"]
+    trials = read_trials(suite.parent / LEDGER_FILE)
+    assert [trial.kind for trial in trials] == ["submission"] * 2, "it counts once on each market"
     assert {trial.tape_digest for trial in trials} == {cell.tape_digest for cell in found.claim.cells}
     # The board needs the author's folder no more; what it keeps is under its hash.
     for file in bundle.iterdir():

@@ -20,7 +20,9 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from lobgym.agents.baselines import available_baselines, make_baseline
+from lobgym.agents.config import PpoSettings, TrainConfig
 from lobgym.agents.errors import JobError
+from lobgym.agents.train import train
 from lobgym.agents.trials import LEDGER_FILE, read_trials
 from lobgym.experiments.cli import app
 from lobgym.experiments.errors import EvaluationError
@@ -186,6 +188,35 @@ def test_a_bundle_takes_part_and_is_counted_as_a_trial(make_bundle: MakeBundle, 
         app, [*words[1:], "--out", str(tmp_path / "b"), "--backend", "serial", "--json"], catch_exceptions=False
     )
     assert json.loads(result.stdout)["rows"][0]["digest"] == row["digest"]
+
+
+def test_runs_take_part_as_networks_one_for_each_seed_and_never_on_what_they_saw(tmp_path: Path) -> None:
+    config = TrainConfig(
+        tape=TAPES[0],
+        total_steps=16,
+        num_envs=2,
+        horizon=10,
+        hidden=(8,),
+        ppo=PpoSettings(rollout_steps=8, batch_size=16, epochs=1),
+        env="target",
+        test_fraction=0.3,
+        embargo_ns=30_000_000_000,
+    )
+    folders = [train(config.replace(seed=seed, out=str(tmp_path / str(seed)))).folder for seed in range(5)]
+    board = run(tmp_path / "suites" / "a", runs=folders, only=["ppo@target", "flat@target"])
+    row = next(row for row in board.data["rows"] if row["policy"] == "ppo")
+    assert (row["kind"], row["markets"], row["trained_on"]) == ("trained", 2, [TAPES[0]])
+    assert len(set(row["sha256"])) == 5
+    # The first alone meets seed 0 as it did among the five; its results are those of its network, wherever it lies.
+    alone = run(tmp_path / "suites" / "b", runs=folders[:1], only=["ppo@target"])
+    for together, single in zip(board.data["markets"], alone.data["markets"], strict=True):
+        among = next(one for one in together["rows"] if one["policy"] == "ppo")
+        assert among["per_seed"][0] == single["rows"][0]["per_seed"][0]
+    with pytest.raises(EvaluationError, match="expected 1 run of ppo@target, or one for each of 5 seeds"):
+        run(tmp_path / "suites" / "c", runs=folders[:2])
+    greedy = train(config.replace(test_fraction=0.1, out=str(tmp_path / "greedy"))).folder
+    with pytest.raises(EvaluationError, match="cut otherwise: it may have seen the test part"):
+        run(tmp_path / "suites" / "d", runs=[greedy])
 
 
 def test_a_hierarchy_is_ranked_by_the_decisions_that_it_takes_in_service(
