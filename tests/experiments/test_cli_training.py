@@ -76,7 +76,19 @@ def test_the_usual_way(lobgym: object, tmp_path: Path) -> None:
 def test_rl_zoo3_plays_a_run(lobgym: object, tmp_path: Path) -> None:
     pytest.importorskip("rl_zoo3")
     assert lobgym("train", "--tape", TAPE, *SHORT)[0] == 0  # type: ignore[operator]
-    words = "--algo ppo --env lobgym/Grid-v0 --gym-packages lobgym.envs -f runs --no-render -n 100".split()
+    words = [
+        "--algo",
+        "ppo",
+        "--env",
+        "lobgym/Grid-v0",
+        "--gym-packages",
+        "lobgym.envs",
+        "-f",
+        "runs",
+        "--no-render",
+        "-n",
+        "100",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "rl_zoo3.enjoy", *words], capture_output=True, text=True, check=False, cwd=tmp_path
     )
