@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from lobgym.agents.errors import TrainError
+from lobgym.agents.settings import refuse_unknown
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ROUTER_COLUMNS, TARGET_COLUMNS, ObservationLayout
@@ -359,10 +360,8 @@ class EarnHftConfig:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EarnHftConfig:
-        """Raises TrainError for unknown fields or wrong types."""
-        unknown = sorted(set(data) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise TrainError(f"unknown fields {unknown} in an EarnHFT config: remove them")
+        """Raises TrainError for unknown fields, at any depth, or wrong types."""
+        refuse_unknown(cls, data | {"params": None}, "an EarnHFT config")
         params = data.get("params")
         try:
             made: EarnHftConfig = msgspec.convert(data | {"params": None}, cls)
