@@ -135,9 +135,9 @@ def train_earnhft(
     folder = Path(config.out)
     market = _market(config.tape) if market is None else market
     config = choose_features(config, market)
+    spec, parts = config.spec(market), Parts.of(market, config)  # before anything is written: they may refuse
     _claim(folder, config)
     _OPENED[config.tape] = market
-    spec, parts = config.spec(market), Parts.of(market, config)
     _same_or_new(folder / SPEC_FILE, spec.to_json())
     tell = progress or _nobody
     with _timed(folder, "low"):
