@@ -210,7 +210,7 @@ def find_problems(met: int, met_min: int, flips: int, difference: float, distinc
     """Every reason why an export may not stand for its model, as sentences.
 
     Args:
-        distinct: different decisions seen.
+        distinct: different decisions seen, or whatever shows that something was compared.
         difference: of raw outputs, relative to the largest of them where that exceeds 1: values of actions have no
             fixed scale, and float32 keeps about seven digits whatever it is.
     """
@@ -222,7 +222,7 @@ def find_problems(met: int, met_min: int, flips: int, difference: float, distinc
     if not difference <= RAW_TOLERANCE:
         found.append(f"raw outputs differ by {difference:.3g}, allowed is {RAW_TOLERANCE:g}: another model's export?")
     if distinct < DISTINCT_ACTIONS_MIN:
-        found.append(f"{distinct} distinct decisions, at least {DISTINCT_ACTIONS_MIN} are needed: nothing was compared")
+        found.append(f"{distinct} distinct outcomes, at least {DISTINCT_ACTIONS_MIN} are needed: nothing was compared")
     return tuple(found)
 
 

@@ -102,11 +102,13 @@ class HierarchyParity(ParityReport):
     """A `ParityReport` of decisions (choice, agent, action), and of what stands behind them.
 
     Attributes:
-        distinct_decisions: different ones in `observations`; these must be as many as a policy's distinct actions.
-        choices, agents: how many different ones there were among them.
+        distinct_values: different rows of values. Those must differ, or nothing was compared; the decisions need not: a
+            hierarchy that never trades is exported like any other.
+        distinct_decisions, choices, agents: how many different ones there were in `observations`.
         silent_flips: best actions that differ of agents which did not act there: told, but not a failure.
     """
 
+    distinct_values: int = 0
     distinct_decisions: int = 0
     choices: int = 0
     agents: int = 0
@@ -193,7 +195,7 @@ def check_hierarchy(
     margins = np.concatenate([one.margins for one in walked])
     difference = max(one.difference for one in walked)
     relative = max(one.difference / one.scale for one in walked)
-    met, distinct = episodes.shape[0] * episodes.shape[1], len(np.unique(acted, axis=0))
+    met, values = episodes.shape[0] * episodes.shape[1], len(set().union(*(one.values for one in walked)))
     return HierarchyParity(
         observations=len(flips),
         extremes=len(made_up),
@@ -203,8 +205,9 @@ def check_hierarchy(
         margin_min=float(margins.min()),
         margin_p01=float(np.sort(margins)[len(margins) // 100]),
         distinct_actions=len(np.unique(acted[:, 2])),
-        problems=find_problems(met, observations_min, int(flips.sum()), relative, distinct),
-        distinct_decisions=distinct,
+        problems=find_problems(met, observations_min, int(flips.sum()), relative, values),
+        distinct_values=values,
+        distinct_decisions=len(np.unique(acted, axis=0)),
         choices=len(np.unique(acted[:, 0])),
         agents=len(np.unique(acted[:, 1])),
         silent_flips=sum(one.silent_flips for one in walked),
@@ -221,6 +224,7 @@ class _Walk:
     difference: float
     scale: float
     silent_flips: int
+    values: set[bytes]  # different rows of the graph's values
 
 
 def _compare(policy: HierarchyPolicy, served: OnnxHierarchy, episodes: NDArray[np.float32]) -> _Walk:
@@ -248,6 +252,7 @@ def _compare(policy: HierarchyPolicy, served: OnnxHierarchy, episodes: NDArray[n
         difference=float(np.abs(raw - expected).max()),
         scale=max(1.0, float(np.abs(expected).max())),
         silent_flips=int((best != torch_best).sum()),
+        values={row.tobytes() for row in raw},
     )
 
 

@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from lobgym.agents.earnhft.export import export_agent, export_router, hierarchy_graph
-from lobgym.agents.earnhft.network import QPolicy, q_values
+from lobgym.agents.earnhft.hierarchy import HierarchyPolicy
+from lobgym.agents.earnhft.network import QPolicy, QWeights, q_values
 from lobgym.agents.earnhft.parity import OnnxHierarchy, check_agent, check_hierarchy, collect_episodes
 from lobgym.agents.errors import ExportError, PolicyError
 from lobgym.agents.parity import OnnxPolicy, extreme_observations
@@ -66,6 +67,25 @@ def test_another_pool_another_clock_or_another_row_is_found_out(market: Market, 
     assert report.raw_difference_max > 0.1
     with pytest.raises(ExportError, match="decisions differ"):
         report.require_ok()
+
+
+def test_never_trading_is_a_decision_but_saying_nothing_is_no_proof(market: Market, spec: DeskSpec) -> None:
+    """A last bias that outweighs all else keeps every agent flat; without weights the values are constant."""
+    policy = hierarchy(spec)
+    flat = np.array([0, 0, 1e3, 0, 0], np.float32)
+    agents = [dataclasses.replace(agent, b3=flat) for agent in policy.pool.agents]
+    idle = HierarchyPolicy(dataclasses.replace(policy.pool, agents=tuple(agents)), policy.router, spec, 7)
+    report = check_hierarchy(idle, hierarchy_graph(idle), met_by(idle, spec, market), observations_min=3_000)
+    assert report.ok, report.problems
+    assert report.distinct_actions == 1
+
+    def dead(weights: QWeights) -> QWeights:
+        return dataclasses.replace(weights, w3=np.zeros_like(weights.w3))
+
+    pool = dataclasses.replace(policy.pool, agents=tuple(dead(agent) for agent in agents))
+    silent = HierarchyPolicy(pool, dead(policy.router), spec, 7)
+    report = check_hierarchy(silent, hierarchy_graph(silent), met_by(silent, spec, market), observations_min=3_000)
+    assert report.problems == ("1 distinct outcomes, at least 3 are needed: nothing was compared",)
 
 
 def test_the_whole_graph_is_the_sum_of_its_parts(market: Market, spec: DeskSpec) -> None:
