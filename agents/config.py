@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -167,8 +167,8 @@ class TrainConfig:
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` gives back unchanged."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
+        """Plain data that `from_json` gives back unchanged; every field, those that were left at their defaults too."""
+        plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
         return plain
 
     @classmethod

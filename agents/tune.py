@@ -68,7 +68,7 @@ def tune(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> TuneResult:
-    """Search from the beginning, in a new folder.
+    """Search from the beginning, in a new folder. The first trial has the settings that the search starts from.
 
     Args:
         workers: processes; each trains one trial at a time with one thread.
@@ -88,6 +88,9 @@ def tune(
         raise TuneError(f"trials are compared by their validations, but {why_not}")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / STUDY_FILE, config)
+    begun = config.begin_with()
+    if begun is not None:
+        open_study(folder, config).enqueue_trial(begun, skip_if_exists=True)
     return _search(folder, config, workers, progress)
 
 

@@ -97,6 +97,19 @@ class TuneConfig:
         if not TrainConfig.from_json(self.base).validate_every:
             raise TuneError("trials are compared by their validations: expected validate_every > 0")
 
+    def begin_with(self) -> dict[str, Any] | None:
+        """What the training has now for each searched setting; None where that lies outside of the search."""
+        plain = TrainConfig.from_json(self.base).to_json()
+        found: dict[str, Any] = {}
+        for name, dimension in self.search.items():
+            value: Any = plain
+            for word in name.split("."):
+                value = value.get(word) if isinstance(value, dict) else None
+            if not dimension.holds(value):
+                return None
+            found[name] = value
+        return found
+
     def settings(self, params: dict[str, Any], out: Path) -> TrainConfig:
         """The training of one trial."""
         layers = [_nested(name, value) for name, value in params.items()]

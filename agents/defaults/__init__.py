@@ -54,6 +54,13 @@ class Dimension:
         """Whether it is a range of whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value is one that the search may choose."""
+        if self.choices:
+            return value in self.choices
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and self.low is not None and self.high is not None and bool(self.low <= value <= self.high)
+
 
 @dataclass(frozen=True)
 class Defaults:

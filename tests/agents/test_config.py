@@ -61,7 +61,10 @@ def test_a_config_survives_its_json() -> None:
         desk={"order_lots": 3},
         dqn=DqnSettings(batch_size=7),
     )
-    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    again = TrainConfig.from_json(json.loads(json.dumps(config.to_json())))
+    assert again == config
+    assert again.to_json() == config.to_json()
+    assert TrainConfig.from_json({"ppo": {"epochs": 2}}).to_json()["ppo"]["initial_log_std"] == -0.5
     assert config.replace(seed=3).seed == 3
     assert config.env_id == "lobgym/TargetPosition-v0"
 

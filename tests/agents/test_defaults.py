@@ -11,6 +11,7 @@ from lobgym.agents.config import ENV_IDS, TrainConfig
 from lobgym.agents.defaults import Defaults, assignment, merged, read_defaults, read_settings
 from lobgym.agents.errors import DefaultsError
 from lobgym.agents.settings import ALGOS_CONTINUOUS, ALGOS_DISCRETE
+from lobgym.agents.tuning import TuneConfig
 
 CHOICES = ("target", "router")
 
@@ -25,6 +26,8 @@ def test_every_environment_has_settings_and_a_space_to_search_for_each_algorithm
         config = TrainConfig.from_json(defaults.settings(algo))
         assert (config.env, config.algo) == (env, algo)
         assert defaults.search[algo], algo
+        study = TuneConfig(config.replace(validate_every=1).to_json(), defaults.search[algo])
+        assert study.begin_with() is not None, "the defaults lie outside of what is searched"
 
 
 def test_later_layers_hold_field_by_field() -> None:
