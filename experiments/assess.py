@@ -15,7 +15,6 @@ from typing import Any, Final, Literal
 
 from lobgym.agents.config import ENV_IDS
 from lobgym.agents.environment import Outcome, core_of, env_keywords, play
-from lobgym.agents.parity import OnnxPolicy
 from lobgym.agents.policy import ModelPolicy, Policy
 from lobgym.agents.runs import CONFIG_FILE, load_run
 from lobgym.envs import RewardTerms
@@ -23,9 +22,10 @@ from lobgym.envs.markets import market_for
 from lobgym.envs.sb3 import make_sb3_vec_env
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import EPISODES_MAX
+from lobgym.experiments.served import BundlePolicy
 from lobgym.experiments.stats import Interval, bootstrap_interval, fixed_mean
 from lobgym.experiments.study import TEST_FRACTION, Study
-from lobgym.runtime.bundle import POLICY_FILE, load_bundle
+from lobgym.runtime.bundle import load_bundle
 from lobgym.runtime.engine import require_instrument
 from lobgym.runtime.manifest import MANIFEST_FILE
 from lobgym.sim.desk_spec import DeskSpec
@@ -138,7 +138,7 @@ def open_subject(folder: str | Path, which: Literal["last", "best"] = "last") ->
         )
     if (root / MANIFEST_FILE).is_file():
         bundle = load_bundle(root, allow_ungated=True)
-        policy = OnnxPolicy((root / POLICY_FILE).read_bytes(), not bundle.spec.action.continuous)
+        policy = BundlePolicy(bundle)
         manifest = bundle.manifest
         digest = manifest.tape_digests[0] if manifest.tape_digests else ""
         return Subject(

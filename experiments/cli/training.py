@@ -188,16 +188,19 @@ def evaluate(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder that `lobgym train` wrote.")],
+    run: Annotated[Path, typer.Argument(help="Run folder that `lobgym train` or `lobgym earnhft` wrote.")],
     out: Annotated[Path, typer.Option("--out", help="The bundle's folder; must not exist.")],
     name: Annotated[str | None, typer.Option(help="The policy's name: a-z, 0-9, _ and -.")] = None,
+    agent: Annotated[
+        int | None, typer.Option("--agent", min=0, help="Of a run of `earnhft`: one agent of its pool alone.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Export a trained policy as an ONNX bundle, after proving that it decides as the model does."""
     from lobgym.experiments.export import export_run
 
     with working("comparing every decision on 20,000 observations"):
-        result = export_run(run, out, name)
+        result = export_run(run, out, name, agent)
     data = {"bundle": str(result.bundle), "onnx_sha256": result.onnx_sha256, "parity": result.parity.to_json()}
     if as_json:
         print_json(data)
