@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Final, Literal, get_args, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -18,6 +18,7 @@ from lobgym.agents.settings import (
     QrDqnSettings,
     RouterSettings,
     SacSettings,
+    refuse_unknown,
     update_schedule,
 )
 from lobgym.envs import RewardTerms
@@ -173,7 +174,7 @@ class TrainConfig:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrainConfig:
         """Raises TrainError for unknown fields, at any depth, or wrong types."""
-        _refuse_unknown(cls, data, "")
+        refuse_unknown(cls, data, "a training config")
         try:
             return msgspec.convert(data, cls)
         except (msgspec.ValidationError, ParamsError) as error:
@@ -187,20 +188,3 @@ def _plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(_plain(one) for one in value)
     return value is None or type(value) in (bool, int, float, str)
-
-
-def _refuse_unknown(cls: type, data: Any, where: str) -> None:
-    """msgspec ignores what a dataclass does not have; a setting that nobody reads is a mistake."""
-    if not isinstance(data, dict):
-        return
-    known = {one.name for one in fields(cls)}
-    unknown = sorted(str(name) for name in set(data) - known)
-    if unknown:
-        raise TrainError(
-            f"unknown fields {', '.join(where + name for name in unknown)} in a training config: expected "
-            f"{', '.join(sorted(known))}"
-        )
-    for name, hint in get_type_hints(cls).items():
-        for kind in (hint, *get_args(hint)):
-            if name in data and isinstance(kind, type) and is_dataclass(kind):
-                _refuse_unknown(kind, data[name], f"{where}{name}.")

@@ -20,6 +20,7 @@ from lobgym.experiments.agent_cells import EARNHFT, agent_cell
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.intervals import IqmInterval, apart, iqm_difference, iqm_interval
 from lobgym.experiments.significance import holm, t_test
+from lobgym.experiments.source import source_sha256
 from lobgym.experiments.stats import fixed_mean
 from lobgym.sim.flow.dealer import STRENGTHS
 
@@ -73,7 +74,8 @@ class StudyPlan:
 
     def cells(self, variants: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         """Results of every variant, each a list over the seeds."""
-        base = {"strength": MIDDLE, "free": False, "corrections": {}, "ablate": False}
+        made_by = source_sha256("sim", "envs", "agents/earnhft", "agents/baselines")
+        base = {"strength": MIDDLE, "free": False, "corrections": {}, "ablate": False, "source": made_by}
         tasks = [
             {**base, **self.facts, **variant, "seed": seed} for seed in range(self.seeds) for variant in variants
         ]  # fmt: skip

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from lobgym.envs.markets import market_for
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import EvalConfig
+from lobgym.experiments.source import source_sha256
 from lobgym.sim.market import Market
 from lobgym.sim.tape import open_tape
 
-__all__ = ["Setting", "setting_of"]
+__all__ = ["SOURCES", "Setting", "setting_of"]
+
+SOURCES: Final = ("sim", "envs", "agents", "runtime")
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,12 @@ class Setting:
         return market.start_ns, low - self.config.embargo_ns
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `setting_of` gives back unchanged."""
+        """Plain data that `setting_of` gives back unchanged, and the source, with which results become others."""
         config = self.config
         split = config.split if isinstance(config.split, str) else list(config.split)
         return {
             "tape": self.tape, "tape_digest": self.tape_digest, "interval_ns": self.interval_ns,
+            "source": source_sha256(*SOURCES),
             "seeds": list(config.seeds), "episodes": config.episodes, "horizon": config.horizon, "split": split,
             "test_fraction": config.test_fraction, "embargo_ns": config.embargo_ns,
         }  # fmt: skip

@@ -20,7 +20,9 @@ from lobgym.experiments.episodes import play
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluate import EvalConfig
 from lobgym.experiments.intervals import iqm_interval
+from lobgym.experiments.setting import SOURCES
 from lobgym.experiments.sharpe import moments_of, probabilistic_sharpe
+from lobgym.experiments.source import source_sha256
 from lobgym.experiments.splits import Fold, Margin, Span, blocks, combinatorial, histories, walk_forward
 from lobgym.experiments.stats import fixed_mean
 from lobgym.sim.desk_spec import DeskSpec
@@ -109,6 +111,7 @@ def cross_validate(
     tasks = [
         {
             "tape": tape, "tape_digest": open_tape(tape).digest, "fitter": fitter, "options": options,
+            "source": source_sha256(*SOURCES),
             "train": [list(span) for span in fold.train], "test": [list(cut[group]) for group in fold.groups],
             "seeds": list(seeds), "episodes": episodes, "horizon": horizon,
         }

@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from typing import Any, Final, Literal
 
 import msgspec
 
 from lobgym.agents.errors import TrainError
+from lobgym.agents.settings import refuse_unknown
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ROUTER_COLUMNS, TARGET_COLUMNS, ObservationLayout
@@ -196,6 +198,8 @@ class TournamentSettings:
         evaluations_max: segments of a label that are walked; the longest come first.
         shrink: an agent's mean in a label's segments is drawn towards its mean over all segments as if so many
             segments more had earned that; the published code has 0.
+        general: whether the pool gets one more choice, for each position the agent that did best in all segments; the
+            published code has none.
         lanes: lanes that are walked side by side, about.
     """
 
@@ -206,6 +210,7 @@ class TournamentSettings:
     cutoff_ns: int = 20 * SECOND_NS
     evaluations_max: int = 1_000_000
     shrink: float = 0.0
+    general: bool = True
     lanes: int = 512
 
     def __post_init__(self) -> None:
@@ -318,6 +323,8 @@ class EarnHftConfig:
             raise TrainError(f"expected gamma from 0 to 1, got {self.gamma}")
         if self.targets is not None:
             check_targets(self.targets)
+        if not self.corrections.causal_features:
+            import_module("lobgym.agents.earnhft.features")  # registers the column that such a run may name
         for name in ("columns", "router_columns"):
             columns = ObservationLayout(getattr(self, name)).columns
             if INVENTORY in columns:
@@ -353,10 +360,8 @@ class EarnHftConfig:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EarnHftConfig:
-        """Raises TrainError for unknown fields or wrong types."""
-        unknown = sorted(set(data) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise TrainError(f"unknown fields {unknown} in an EarnHFT config: remove them")
+        """Raises TrainError for unknown fields, at any depth, or wrong types."""
+        refuse_unknown(cls, data | {"params": None}, "an EarnHFT config")
         params = data.get("params")
         try:
             made: EarnHftConfig = msgspec.convert(data | {"params": None}, cls)
@@ -428,7 +433,11 @@ _SETTINGS: Final[dict[str, dict[str, Any]]] = {
             updates_per_transition=1 / 64, batch_size=256, tau=0.05, clip=10.0, rate_first=2e-3, rate_last=2e-5,
             kl_first=1.0, kl_last=0.0, kl_share=0.7, epsilon_last=0.1, epsilon_share=0.6, reward_scale=0.1,
         ),
-        "router": RouterSettings(samples=64, episode_ns=3_600 * SECOND_NS, checkpoint_every=8, tau=0.02),
+        "tournament": TournamentSettings(shrink=20.0),
+        "router": RouterSettings(
+            samples=64, episode_ns=3_600 * SECOND_NS, checkpoint_every=8, updates_per_transition=1 / 4, batch_size=256,
+            rate_first=2e-3, rate_last=2e-4, tau=0.02,
+        ),
     },
     "full": {
         "interval_ns": SECOND_NS,

@@ -69,9 +69,9 @@ class Parts:
         for name, (low, high) in zip(("training", "validation", "test"), spans, strict=True):
             if high - low <= least:
                 raise TrainError(
-                    f"the {name} part has {(high - low) / 1e9:g} s, not more than a macro step of {least / 1e9:g} s: "
-                    f"take a longer tape than {span / 1e9:g} s, a shorter embargo than {embargo / 1e9:g} s, or other "
-                    "fractions"
+                    f"the {name} part of a tape of {span / 1e9:g} s has no room for the embargo of {embargo / 1e9:g} s "
+                    f"behind it (as far as an observation looks back) and a macro step of {least / 1e9:g} s: take a "
+                    "longer tape, other fractions, or columns that look back less far"
                 )
         train, validation, test = (Span(low, high) for low, high in spans)
         return cls(train, validation, test, embargo)

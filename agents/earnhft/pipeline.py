@@ -29,6 +29,7 @@ import msgspec
 import numpy as np
 
 from lobgym.agents.earnhft.config import EarnHftConfig
+from lobgym.agents.earnhft.features import choose_features
 from lobgym.agents.earnhft.network import QWeights
 from lobgym.agents.earnhft.parts import Parts, limit_bps_units
 from lobgym.agents.earnhft.router import train_router
@@ -132,10 +133,11 @@ def train_earnhft(
         TrainError: what a stage raises; JobError: a task of it that failed.
     """
     folder = Path(config.out)
-    _claim(folder, config)
     market = _market(config.tape) if market is None else market
+    config = choose_features(config, market)
+    spec, parts = config.spec(market), Parts.of(market, config)  # before anything is written: they may refuse
+    _claim(folder, config)
     _OPENED[config.tape] = market
-    spec, parts = config.spec(market), Parts.of(market, config)
     _same_or_new(folder / SPEC_FILE, spec.to_json())
     tell = progress or _nobody
     with _timed(folder, "low"):
@@ -239,7 +241,9 @@ def _pool_stage(
     scores = Scores(pnl, np.array(found[0]["steps"], np.int64), np.array([one.label for one in segments], np.int64))
     _save_scores(folder / SCORES_FILE, scores)
     settings = config.tournament
-    pool = choose_pool(agents, scores, settings.labels, settings.shrink, config.corrections.rounded_position)
+    pool = choose_pool(
+        agents, scores, settings.labels, settings.shrink, config.corrections.rounded_position, settings.general
+    )  # fmt: skip
     _record_agents(config, market, parts, folder, agents, scores)
     pool.save(folder / POOL_FOLDER)
     shutil.rmtree(folder / JOBS_FOLDER, ignore_errors=True)

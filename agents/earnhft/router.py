@@ -37,6 +37,7 @@ INVENTORY: Final = "inventory"
 CHOICE_FILE: Final = "router.json"
 _WINDOWS_MAX: Final = 16  # validation time is cut into so many at most, for a spread of the results
 _WINDOW_MACROS: Final = 4  # macro steps of a window, at least
+_ERRORS: Final = 2.0  # standard errors by which a router must be better than naming one label always
 _JUDGED_TOGETHER: Final = 512  # lanes
 _SEED_TRAIN, _SEED_JUDGE, _SEED_NET, _SEED_DRAWS = 1, 2, 3, 4
 
@@ -152,7 +153,7 @@ def train_router(
     candidates += [constant_router(config, pool, label) for label in range(pool.labels)]
     span = parts.validation if config.corrections.validation_epoch else parts.test
     judged = judge_routers(config, market, parts, pool, candidates, span)
-    taken = choose(judged.bps, learnt)
+    taken = choose(judged.bps, learnt, pool.general)
     plain = {
         "taken": taken,
         "kind": "learnt" if taken < learnt else f"always label {taken - learnt}",
@@ -295,21 +296,19 @@ def _shapes(routers: Sequence[QWeights], together: int) -> list[tuple[list[int],
     return groups
 
 
-def choose(bps: NDArray[np.float64], learnt: int) -> int:
+def choose(bps: NDArray[np.float64], learnt: int, general: int | None = None) -> int:
     """Which candidate to keep, of results [C, W], the first `learnt` of which have learnt and the others are constant.
 
-    The best constant one, unless the best learnt one beats it by more than a standard error of their differences over
-    the windows. The best of many noisy results is expected to look better than it is; a choice that cannot be told
-    from "always the same" is not worth its noise.
+    The constant one of the label `general`, or without it the best constant one, unless the best of all others beats it
+    by more than two standard errors of their differences over the windows. The best of many noisy results is expected
+    to look better than it is; what cannot be told from the plain choice is not worth its noise.
     """
     means = bps.mean(axis=1)
-    constant = learnt + int(np.argmax(means[learnt:]))
-    if learnt == 0:
-        return constant
-    best = int(np.argmax(means[:learnt]))
-    ahead = bps[best] - bps[constant]
+    plain = learnt + (int(np.argmax(means[learnt:])) if general is None else general)
+    best = int(np.argmax(means))
+    ahead = bps[best] - bps[plain]
     error = float(ahead.std(ddof=1)) / len(ahead) ** 0.5 if len(ahead) > 1 else abs(float(ahead[0]))
-    return best if float(ahead.mean()) > error else constant
+    return best if float(ahead.mean()) > _ERRORS * error else plain
 
 
 # -- the environment ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 A cell of the pool is a label and a position. Of all agents the one is kept that earned most per step in segments of
 that label when it began them at that position. Lanes are independent, so that how they are grouped changes nothing.
+
+A label is known only when its segment is over: in a falling segment an agent that is always short beats one that can
+see what comes. So the pool has one choice more, for no trend, with the agents that did best in all segments; it is what
+a router that cannot tell the trends should name.
 """
 
 from __future__ import annotations
@@ -175,6 +179,7 @@ class AgentPool:
         agents: those that hold a cell.
         members: int64[P, L], indices of `agents`.
         nearest: whether a position takes the nearest row; else the last one at or below it (`PositionProfile`).
+        general: the label that stands for no trend, whose agents did best in all segments; None where there is none.
 
     Raises:
         TrainError: members that do not fit positions and agents.
@@ -184,6 +189,7 @@ class AgentPool:
     agents: tuple[QWeights, ...]
     members: NDArray[np.int64]
     nearest: bool = True
+    general: int | None = None
 
     def __post_init__(self) -> None:
         members = np.ascontiguousarray(self.members, np.int64)
@@ -195,6 +201,8 @@ class AgentPool:
             )
         if not self.agents or members.min() < 0 or members.max() >= len(self.agents):
             raise TrainError(f"members must be numbers of the {len(self.agents)} agents, got {members.tolist()}")
+        if self.general is not None and not 0 <= self.general < members.shape[1]:
+            raise TrainError(f"general must be one of the {members.shape[1]} labels, got {self.general}")
 
     @property
     def labels(self) -> int:
@@ -249,6 +257,7 @@ class AgentPool:
             "positions": list(self.positions),
             "members": self.members.tolist(),
             "nearest": self.nearest,
+            "general": self.general,
             "agents": [agent.digest for agent in self.agents],
         }
         aside = root / f"{_POOL_FILE}.part"
@@ -267,7 +276,9 @@ class AgentPool:
             plain: dict[str, Any] = msgspec.json.decode((root / _POOL_FILE).read_bytes(), type=dict[str, Any])
             agents = tuple(QWeights.load(root / f"agent_{n:03d}.npz") for n in range(len(plain["agents"])))
             members = np.array(plain["members"], np.int64)
-            made = cls(tuple(float(x) for x in plain["positions"]), agents, members, bool(plain["nearest"]))
+            made = cls(
+                tuple(float(x) for x in plain["positions"]), agents, members, bool(plain["nearest"]), plain["general"]
+            )  # fmt: skip
         except (OSError, KeyError, ValueError, TypeError, msgspec.DecodeError) as error:
             raise RunFolderError(f"{root} holds no pool of agents of this version: {error}") from error
         if [agent.digest for agent in agents] != plain["agents"]:
@@ -312,12 +323,25 @@ class _Member:
 
 
 def choose_pool(
-    agents: Sequence[QWeights], scores: Scores, labels: int, shrink: float = 0.0, nearest: bool = True
+    agents: Sequence[QWeights],
+    scores: Scores,
+    labels: int,
+    shrink: float = 0.0,
+    nearest: bool = True,
+    general: bool = False,
 ) -> AgentPool:
-    """The agent with the best mean of each cell, of equals the first; agents without a cell are left out."""
-    cells = scores.cells(labels, shrink)
-    best = cells.argmax(axis=0)
+    """The agent with the best mean of each cell, of equals the first; agents without a cell are left out.
+
+    Args:
+        agents: all of them. scores: theirs.
+        labels: trends. shrink: see `Scores.cells`. nearest: see `AgentPool`.
+        general: adds a label for no trend: for each position the best over all segments.
+    """
+    best = scores.cells(labels, shrink).argmax(axis=0)
+    if general:
+        best = np.concatenate([best, scores.pnl.sum(axis=2).argmax(axis=0)[:, None]], axis=1)
     used, members = np.unique(best, return_inverse=True)
     return AgentPool(
-        agents[0].targets, tuple(agents[int(k)] for k in used), members.reshape(best.shape).astype(np.int64), nearest
-    )
+        agents[0].targets, tuple(agents[int(k)] for k in used), members.reshape(best.shape).astype(np.int64), nearest,
+        labels if general else None,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lobgym
-from lobgym.experiments.cli import earnhft, leaderboard, logs, market, offline, service, studies, tapes
+from lobgym.experiments.cli import baselines, earnhft, leaderboard, logs, market, offline, service, studies, tapes
 from lobgym.experiments.cli.console import fail, tell_generation
 from lobgym.experiments.cli.research import add_to as add_research
 from lobgym.sim.errors import LobgymError
@@ -53,6 +53,7 @@ app.add_typer(market.app, name="market")
 app.add_typer(leaderboard.app, name="leaderboard")
 add_research(app)
 earnhft.add_to(app)
+baselines.add_to(app)
 service.add_to(app)
 offline.add_to(app)
 studies.add_to(app)

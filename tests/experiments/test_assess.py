@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def subject(kind: str, baseline: str) -> Subject:
     return Subject(baseline, policy, kind, spec, 40, market.tape.digest, TAPE, None, (0.3, EMBARGO), {})
 
 
-@pytest.mark.parametrize(("kind", "baseline"), [("grid", "natr-grid"), ("target", "imbalance")])
+@pytest.mark.parametrize(("kind", "baseline"), [("grid", "natr-grid"), ("target", "imbalance-taker")])
 def test_the_money_is_that_of_the_leaderboard(kind: str, baseline: str) -> None:
     one = subject(kind, baseline)
     made = assess(one, TAPE, seeds=3, episodes=4)
@@ -81,11 +82,15 @@ def test_runs_routers_and_bundles_are_told_apart(tmp_path: Path) -> None:
             total_steps=256, router=RouterSettings("target", 8), dqn=DqnSettings(learning_starts=64, batch_size=16),
         )
     )  # fmt: skip
-    made = {which: assess(open_subject(run.folder, which), TAPE, seeds=2, episodes=2) for which in ("last", "best")}
+    which_ones: tuple[Literal["last", "best"], ...] = ("last", "best")
+    made = {which: assess(open_subject(run.folder, which), TAPE, seeds=2, episodes=2) for which in which_ones}
     assert made["last"].env == "grid"
     assert run.record.best is not None
+    rows = np.random.default_rng(0).uniform(-1, 1, (32, run.record.observation_size)).astype(np.float32)
+    acts = [open_subject(run.folder, which).policy.act(rows) for which in which_ones]
     same = run.record.best.weights_sha256 == run.record.weights_sha256
-    assert (made["last"].per_seed == made["best"].per_seed) == same
+    assert np.array_equal(*acts) == same
+    assert made["best"].subject == "run (best)"
     assert assess(open_subject(router.folder), "synth?minutes=20", seeds=2, episodes=2).per_seed[0].steps == 4.0
     with pytest.raises(EvaluationError, match="neither a run folder"):
         open_subject(tmp_path)

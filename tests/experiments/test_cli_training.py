@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -70,6 +71,29 @@ def test_the_usual_way(lobgym: object, tmp_path: Path) -> None:
     ]
     config = json.loads(call("train", "--tape", TAPE, *words, "--show-config", "--json")[1])  # type: ignore[operator]
     assert (config["gamma"], config["sac"]["tau"]) == (0.25, 0.1)
+
+
+def test_rl_zoo3_plays_a_run(lobgym: object, tmp_path: Path) -> None:
+    pytest.importorskip("rl_zoo3")
+    assert lobgym("train", "--tape", TAPE, *SHORT)[0] == 0  # type: ignore[operator]
+    words = [
+        "--algo",
+        "ppo",
+        "--env",
+        "lobgym/Grid-v0",
+        "--gym-packages",
+        "lobgym.envs",
+        "-f",
+        "runs",
+        "--no-render",
+        "-n",
+        "100",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "rl_zoo3.enjoy", *words], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Mean episode length: 40.00" in done.stdout
 
 
 def test_tune_ends_with_settings_that_train_takes(lobgym: object) -> None:

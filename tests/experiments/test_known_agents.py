@@ -84,6 +84,19 @@ def test_a_study_goes_on_where_it_was_stopped(folder: Path, tmp_path: Path) -> N
     assert (copy / lost / "learned.txt").exists()
 
 
+def test_another_source_makes_its_own_cells(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lobgym.experiments import known_agents, source
+
+    asked: list[Any] = []
+    monkeypatch.setattr(known_agents, "run_jobs", lambda function, tasks, folder, **options: asked.extend(tasks))
+    for digest in ("a" * 64, "b" * 64):
+        monkeypatch.setattr(known_agents, "source_sha256", lambda *folders, digest=digest: digest)
+        with pytest.raises(TypeError):
+            plan(folder).cells([{}])
+    assert [task["source"][0] for task in asked] == ["a"] * 3 + ["b"] * 3
+    assert source.source_sha256("agents") != source.source_sha256("sim")
+
+
 def test_a_correction_that_matters_is_seen(folder: Path) -> None:
     result = corrections_table(plan(folder), ("double", "own_epsilon"))
     rows = {row["variant"]: row for row in result["rows"]}

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from lobgym.agents.callbacks import EPISODE_FIGURES
-from lobgym.agents.config import DqnSettings, PpoSettings, TrainConfig
+from lobgym.agents.config import TrainConfig
+from lobgym.agents.settings import ALGOS, DqnSettings, LstmSettings, PpoSettings, QrDqnSettings, SacSettings
 from lobgym.envs import LobEnv, LobVectorEnv, RewardTerms
 from lobgym.experiments.evaluate import SeedMetrics
 from lobgym.sim import records as rec
@@ -135,10 +136,20 @@ def _mode(name: str) -> Any:
 # -- training.md and leaderboard.md ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("place", "settings"), [(1, PpoSettings()), (2, DqnSettings())], ids=["ppo", "dqn"])
-def test_the_settings_of_the_algorithms(place: int, settings: PpoSettings | DqnSettings) -> None:
-    rows = table(page("training.md"), "setting", "default", place - 1)
-    assert {bare(row[0]): ast.literal_eval(row[1]) for row in rows} == asdict(settings)
+@pytest.mark.parametrize(
+    ("place", "column", "settings"),
+    [
+        (0, 1, PpoSettings()),
+        (0, 2, LstmSettings()),
+        (1, 1, DqnSettings()),
+        (1, 2, QrDqnSettings()),
+        (1, 3, SacSettings()),
+    ],
+    ids=["ppo", "ppo_lstm", "dqn", "qrdqn", "sac"],
+)
+def test_the_settings_of_the_algorithms(place: int, column: int, settings: Any) -> None:
+    rows = table(page("training.md"), "setting", "default", place)
+    assert {bare(row[0]): ast.literal_eval(row[column]) for row in rows if row[column]} == asdict(settings)
 
 
 def test_the_training_config() -> None:
@@ -147,7 +158,7 @@ def test_the_training_config() -> None:
     assert names == [field.name for field in fields(TrainConfig)]
     config = TrainConfig()
     shown = {bare(row[0]): row[1] for row in rows}
-    for name in set(names) - {"reward", "ppo", "dqn"}:
+    for name in set(names) - {"reward", *ALGOS, "router"}:
         assert ast.literal_eval(shown[name]) == getattr(config, name), name
     assert shown["reward"] == f"scale {config.reward.scale:g}"
 

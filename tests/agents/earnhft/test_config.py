@@ -98,6 +98,8 @@ def test_nonsense_in_a_stage_is_refused() -> None:
         RouterSettings(epsilon_first=0.1, epsilon_last=0.2)
     with pytest.raises(TrainError, match="unknown fields"):
         EarnHftConfig.from_json(EarnHftConfig().to_json() | {"speed": 1})
+    with pytest.raises(TrainError, match=r"low\.samplez"):
+        EarnHftConfig.from_json(EarnHftConfig().to_json() | {"low": {"samplez": 1}})
 
 
 def test_the_desk_observes_what_was_asked_for_and_the_position(small_tape: Tape) -> None:

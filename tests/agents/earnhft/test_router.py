@@ -205,10 +205,15 @@ def test_a_learnt_router_is_kept_only_where_it_can_be_told_from_a_constant_one()
     assert choose(np.array([noisy, *constant]), 1) == 1 + best
     assert choose(constant, 0) == best
     assert choose(np.array([[5.0], [1.0], [2.0]]), 1) == 2  # one window tells nothing
+    # The choice for no trend stands until something else, learnt or constant, is clearly better.
+    assert choose(np.array([noisy, *constant]), 1, general=1 - best) == 1 + (1 - best)
+    ahead = constant[1 - best] + 2.0 + 0.1 * rng.normal(size=12)
+    assert choose(np.array([ahead, *constant]), 1, general=1 - best) == 0
+    assert choose(np.array([constant[best] - 1.0, constant[best], clear]), 1, general=0) == 2
 
 
 def test_a_router_learns_which_agent_to_ask_where_that_is_known(tmp_path):
-    """On the planted alpha: always short, flat and long below, and the book says which of them it should be."""
+    """On the planted alpha: always short, flat and long below, and the book says which it should be."""
     market = alpha_market()
     columns = ("imbalance_1",)
     targets = (-1.0, 0.0, 1.0)
@@ -221,7 +226,7 @@ def test_a_router_learns_which_agent_to_ask_where_that_is_known(tmp_path):
         ),
     )  # fmt: skip
     agents = tuple(constant_agent(action, columns, targets) for action in range(3))
-    pool = AgentPool(targets, agents, np.tile(np.arange(3), (3, 1)))
+    pool = AgentPool(targets, agents, np.tile(np.arange(3), (3, 1)), general=1)
     parts = Parts.of(market, config)
     router = train_router(config, market, parts, pool, tmp_path)
     said = msgspec.json.decode((tmp_path / "router.json").read_bytes())

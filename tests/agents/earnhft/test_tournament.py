@@ -154,6 +154,19 @@ def test_the_best_agent_of_each_cell_is_kept():
     assert set(pool.members.ravel()) == set(range(len(pool.agents)))
 
 
+def test_the_general_choice_is_for_each_position_the_best_of_all_segments():
+    _, agents, scores = made_pool()
+    pool = choose_pool(agents, scores, 3, general=True)
+    assert (pool.labels, pool.general) == (4, 3)
+    for place in range(5):
+        rows = [int(scores.pnl[agent, place].sum()) for agent in range(9)]
+        assert pool.agents[pool.members[place, 3]].digest == agents[rows.index(max(rows))].digest
+    np.testing.assert_array_equal(
+        [[pool.agents[k].digest for k in row[:3]] for row in pool.members],
+        [[made_pool()[0].agents[k].digest for k in row] for row in made_pool()[0].members],
+    )
+
+
 def test_positions_take_the_nearest_row_or_as_published_the_one_below():
     held = np.array([-1.2, -1.0, -0.76, -0.74, -0.1, 0.0, 0.1, 0.3, 0.49, 1.0, 1.3], np.float32)
     assert made_pool(True)[0].place(held).tolist() == [0, 0, 0, 1, 2, 2, 2, 3, 3, 4, 4]
@@ -169,11 +182,12 @@ def test_positions_take_the_nearest_row_or_as_published_the_one_below():
 
 
 def test_a_pool_comes_back_from_its_folder_and_a_changed_one_does_not(tmp_path: Path):
-    pool = made_pool(False)[0]
+    pool = replace(made_pool(False)[0], general=2)
     pool.save(tmp_path / "pool")
     back = AgentPool.load(tmp_path / "pool")
     assert back.positions == pool.positions
     assert back.nearest is False
+    assert back.general == 2
     assert [a.digest for a in back.agents] == [a.digest for a in pool.agents]
     np.testing.assert_array_equal(back.members, pool.members)
     random_agent(99, COLUMNS, TARGETS).save(tmp_path / "pool" / "agent_001.npz")
@@ -191,6 +205,8 @@ def test_members_that_do_not_fit_are_refused():
     for members in (np.zeros((4, 3)), np.full((5, 3), 2), np.full((5, 3), -1), np.zeros((5, 1))):
         with pytest.raises(TrainError, match="members must"):
             AgentPool(TARGETS, agents, members.astype(np.int64))
+    with pytest.raises(TrainError, match="general must"):
+        AgentPool(TARGETS, agents, np.zeros((5, 3), np.int64), general=3)
     spec = config_of(targets=(-1.0, 0.0, 1.0)).low_spec(market_of())
     with pytest.raises(TrainError, match="targets"):
         made_pool()[0].pool(spec)
