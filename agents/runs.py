@@ -133,6 +133,8 @@ def load_run(folder: str | Path, which: Literal["last", "best"] = "last") -> Loa
         LayoutError: observation columns that have changed their meaning since.
     """
     root = Path(folder)
+    if (root / "router.npz").exists():
+        raise RunFolderError(f"{root} is a run of EarnHFT, not of one model: `lobgym export` it and give the bundle")
     config = TrainConfig.from_json(read_json(root / CONFIG_FILE))
     try:
         record = msgspec.convert(read_json(root / RECORD_FILE), RunRecord)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lobgym.agents.config import ENV_IDS
+from lobgym.agents.earnhft.pipeline import ROUTER_FILE, load_earnhft
 from lobgym.agents.environment import Outcome, core_of, env_keywords, play
 from lobgym.agents.policy import ModelPolicy, Policy
 from lobgym.agents.runs import CONFIG_FILE, load_run
@@ -118,6 +119,13 @@ def open_subject(folder: str | Path, which: Literal["last", "best"] = "last") ->
         EvaluationError: neither. RunFolderError, ModelHashError, BundleError: one that is not whole.
     """
     root = Path(folder)
+    if (root / ROUTER_FILE).is_file():
+        hierarchy = load_earnhft(root)
+        made = hierarchy.config
+        return Subject(
+            root.name, hierarchy.hierarchy, hierarchy.spec.kind, hierarchy.spec, 0, hierarchy.record.tape_digest,
+            made.tape, None, (made.fractions[2], made.embargo_ns), {},
+        )  # fmt: skip
     if (root / CONFIG_FILE).is_file():
         run = load_run(root, which)
         config = run.config
