@@ -84,7 +84,7 @@ def choose_features(config: EarnHftConfig, market: Market) -> EarnHftConfig:
     low, high = market.start_ns + spec.layout.lookback_ns, market.end_ns - AHEAD_NS
     if high - low < _TIMES:
         raise TrainError(f"a tape of {(market.end_ns - market.start_ns) / 1e9:g} s is too short to choose features")
-    times = np.linspace(low, high, _TIMES).astype(np.int64)
+    times = low + (high - low) // (_TIMES - 1) * np.arange(_TIMES, dtype=np.int64)  # a float is too coarse for them
     desk = Desk(spec, market, _TIMES)
     desk.reset(times, 0)
     observed = desk.observe()[:, [spec.layout.names.index(name) for name in candidates]]
