@@ -49,6 +49,8 @@ _RAY_TASKS_MAX: Final = 1 << 20
 
 # (key, None) for a task whose result lies in the folder, (key, what it raised) for one that failed.
 _Outcome: TypeAlias = tuple[str, str | None]
+# function, task, the folder of results, and where the caller works: what a task names may be relative to that.
+_Call: TypeAlias = tuple[str, str, str, str]
 
 
 def run_jobs(
@@ -150,7 +152,7 @@ class _Batches:
 
     def _submit(self, wanted: list[str], failed: dict[str, str]) -> None:
         """One batch; fills `failed`, raises what the backend raises when a worker dies."""
-        calls = [(self.function, self.texts[key], str(self.home)) for key in wanted]
+        calls = [(self.function, self.texts[key], str(self.home), os.getcwd()) for key in wanted]
         done = len(self.texts) - len(self.missing())
         outcomes = {"serial": _serial, "loky": _loky, "ray": self._ray}[self.backend](calls, self.workers)
         try:
@@ -165,7 +167,7 @@ class _Batches:
         finally:
             _clear_asides(self.home)
 
-    def _ray(self, calls: list[tuple[str, str, str]], workers: int) -> Generator[_Outcome, None, None]:
+    def _ray(self, calls: list[_Call], workers: int) -> Generator[_Outcome, None, None]:
         """On Ray; joblib hands over a Ray batch only as a whole, so the folder tells how far it is."""
         stop = threading.Event()
 
@@ -192,11 +194,11 @@ class _Batches:
 # -- the backends ------------------------------------------------------------------------------------------------------
 
 
-def _serial(calls: list[tuple[str, str, str]], workers: int) -> Generator[_Outcome, None, None]:
+def _serial(calls: list[_Call], workers: int) -> Generator[_Outcome, None, None]:
     yield from (_perform(*call) for call in calls)
 
 
-def _loky(calls: list[tuple[str, str, str]], workers: int) -> Generator[_Outcome, None, None]:
+def _loky(calls: list[_Call], workers: int) -> Generator[_Outcome, None, None]:
     import joblib
 
     with joblib.parallel_config("loky", inner_max_num_threads=1):
@@ -211,7 +213,7 @@ def _loky(calls: list[tuple[str, str, str]], workers: int) -> Generator[_Outcome
                 outcomes.close()
 
 
-def _ray_outcomes(calls: list[tuple[str, str, str]], workers: int) -> Generator[_Outcome, None, None]:
+def _ray_outcomes(calls: list[_Call], workers: int) -> Generator[_Outcome, None, None]:
     import joblib
     import ray
     from ray.util.joblib import register_ray
@@ -244,8 +246,10 @@ def _broken_errors() -> tuple[type[Exception], ...]:
 # -- in the worker -----------------------------------------------------------------------------------------------------
 
 
-def _perform(function: str, text: str, home: str) -> _Outcome:
+def _perform(function: str, text: str, home: str, place: str) -> _Outcome:
     """Do one task and put its result in place."""
+    if os.getcwd() != place and os.path.isdir(place):  # a worker may have been started from elsewhere
+        os.chdir(place)
     key = hashlib.sha256(text.encode()).hexdigest()
     target = Path(home) / key
     if (target / RESULT_FILE).exists():  # a worker of a broken batch may have finished after all

@@ -124,7 +124,7 @@ def _span(span: Any, start_ns: int, end_ns: int) -> tuple[int, int]:
 
 def _starts(start: Any) -> tuple[int, ...]:
     """Start times as plain integers; a single one as a tuple of one."""
-    entries = [start] if isinstance(start, (str, int, np.integer)) else list(start)
+    entries = list(start) if isinstance(start, (tuple, list, np.ndarray)) else [start]
     if not entries or any(isinstance(x, bool) or not isinstance(x, (int, np.integer)) for x in entries):
         raise ParamsError(f"start must be 'random', a time in nanoseconds, or one for each lane, got {start!r}")
     return tuple(int(x) for x in entries)

@@ -100,10 +100,10 @@ def _groups() -> list[list[str]]:
 
 
 def test_the_actions(small_tape: Tape) -> None:
-    rows = table(page("environments.md"), "dimension", "codes")
+    rows = table(page("environments/grid.md"), "dimension", "codes")
     assert [(bare(row[0]), int(row[1])) for row in rows] == list(zip(GRID_NAMES, GRID_BINS, strict=True))
     spec = DeskSpec.for_market(Market.compile(small_tape), "target")
-    shown = table(page("environments.md"), "choice", "0")
+    shown = table(page("environments/target-position.md"), "choice", "0")
     assert [float(cell) for cell in shown[0][1:]] == list(spec.targets)
     assert (SPACING_MULTIPLES[0], SPACING_MULTIPLES[-1]) == (1, 192)  # tenths of a bp, as the page says
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.project import ROOMS, ROOT, project_files
 
-PACKED_SUFFIXES = {".py", ".json", ".toml", ".html", ".css", ".js", ".svg", ".md", ".typed"}
+PACKED_SUFFIXES = {".py", ".json", ".toml", ".html", ".css", ".js", ".svg", ".md", ".typed", ".yml"}
 
 
 def run(*command: str, cwd: Path) -> str:
