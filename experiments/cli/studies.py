@@ -77,7 +77,10 @@ def agents_command(
                 backend=backend,
             )  # fmt: skip
             results[name] = run[name](plan)
-        _write(out, name, results[name], known.study_lines(results[name]), as_json)
+        lines = known.study_lines(results[name])
+        _keep(out, name, results[name], lines)
+        if not as_json:
+            _tell(out, name, lines)
     if as_json:
         print_json(results)
     if any(result["failures"] for result in results.values()):
@@ -107,8 +110,6 @@ def sweep_command(
             progress=progress, workers=workers, backend=backend,
         )  # fmt: skip
     _write(out, "sweep", result, sweep_table(result), as_json)
-    if as_json:
-        print_json(result)
 
 
 @app.command("regimes")
@@ -129,8 +130,6 @@ def regimes_command(
     with progress_bar("cells", as_json) as progress:
         result = regime_study(who, setting, out / "cells", progress=progress, workers=workers, backend=backend)
     _write(out, "regimes", result, regime_table(result), as_json)
-    if as_json:
-        print_json(result)
 
 
 @app.command("random-entry")
@@ -154,8 +153,6 @@ def entry_command(
             who, setting, out / "cells", surrogates=surrogates, progress=progress, workers=workers, backend=backend
         )  # fmt: skip
     _write(out, "random-entry", result, entry_table(result), as_json)
-    if as_json:
-        print_json(result)
 
 
 @app.command("ablate")
@@ -180,8 +177,6 @@ def ablate_command(
     with progress_bar("cells", as_json) as progress:
         result = paired_study(who, setting, out / "cells", progress=progress, workers=workers, backend=backend)
     _write(out, "ablate", result, paired_table(result), as_json)
-    if as_json:
-        print_json(result)
 
 
 @app.command("splits")
@@ -218,8 +213,6 @@ def splits_command(
             backend=backend,
         )  # fmt: skip
     _write(out, "splits", result, walking_table(result), as_json)
-    if as_json:
-        print_json(result)
 
 
 @app.command("sharpe")
@@ -267,8 +260,17 @@ def _compared(policies: list[str], tape: str, seeds: int, episodes: int) -> tupl
     return who, Setting.of(tape, study.evaluation(seeds, episodes), study.interval_ns)
 
 
-def _write(out: Path, name: str, result: dict[str, Any], lines: list[str], quiet: bool) -> None:
-    """NAME.json and NAME.md, each aside and then renamed; the table also on the terminal."""
+def _write(out: Path, name: str, result: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    """Keep a study's result, and show it."""
+    _keep(out, name, result, lines)
+    if as_json:
+        print_json(result)
+    else:
+        _tell(out, name, lines)
+
+
+def _keep(out: Path, name: str, result: dict[str, Any], lines: list[str]) -> None:
+    """NAME.json and NAME.md, each aside and then renamed."""
     import msgspec
 
     from lobgym.experiments.report_html import write_text
@@ -277,6 +279,8 @@ def _write(out: Path, name: str, result: dict[str, Any], lines: list[str], quiet
     data = {"command": command_line(), "commit": commit_of_source(), **result}
     write_text(out / f"{name}.json", msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
     write_text(out / f"{name}.md", "\n".join(lines) + "\n")
-    if not quiet:
-        typer.echo("\n".join(lines))
-        console.print(f"wrote {out / name}.json and .md", highlight=False)
+
+
+def _tell(out: Path, name: str, lines: list[str]) -> None:
+    typer.echo("\n".join(lines))
+    console.print(f"wrote {out / name}.json and .md", highlight=False)
