@@ -48,7 +48,10 @@ GROUPS = (
     "market compare",
     "market known",
 )
-COMMANDS = ("train", "export", "gate", "paper", "replay", "leaderboard", "leaderboard submit", "bench", "demo")
+COMMANDS = (
+    "train", "tune", "evaluate", "earnhft", "baseline list", "study agents", "study sweep", "study splits", "export",
+    "gate", "paper", "replay", "leaderboard", "leaderboard submit", "bench", "demo",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("words", [*GROUPS, *COMMANDS])
@@ -87,6 +90,14 @@ def _wrong_inputs(folder: Path) -> list[tuple[list[str], str]]:
         (["train", "--tape", "nothing", "--out", str(folder / "run")], "nothing"),
         (["train", "--algo", "dqn", "--env", "grid", "--tape", "synth?minutes=10", "--out", str(folder / "r")], "dqn"),
         (["train", "--tape", TAPE, "--out", str(folder / "run")], "too short"),
+        (["earnhft", "--tape", TAPE, "--out", str(folder / "run")], "embargo"),
+        (["earnhft", "--set", "low.samplez=3"], "low.samplez"),
+        (["earnhft", "--without", "nothing"], "store_terminal"),
+        (["study", "agents", "everything"], "corrections"),
+        (
+            ["study", "sweep", "--policy", "nobody@grid", "--tape", "synth?minutes=10", "--out", str(folder / "s")],
+            "nobody",
+        ),
         (["export", str(folder), "--out", str(folder / "bundle")], "config.json"),
         (["gate", str(folder / "nowhere")], "nowhere"),
         (["paper", str(folder / "nowhere"), "--journal", str(folder / "j.jsonl")], "nowhere"),
