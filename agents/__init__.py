@@ -1,7 +1,7 @@
 """Policies: written by hand, trained with stable-baselines3, exported to ONNX and proven equal to what was trained.
 
 What needs torch is imported when it is first asked for, so that baselines cost nothing. Training itself is
-`lobgym.agents.train.train`.
+`lobgym.agents.sb3.train.train`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from lobgym.agents.baselines import available_baselines, make_baseline, make_suite
-    from lobgym.agents.config import TrainConfig
-    from lobgym.agents.export import export_policy
     from lobgym.agents.jobs import run_jobs
-    from lobgym.agents.mirrors import export_rule
-    from lobgym.agents.parity import OnnxPolicy, check_parity
+    from lobgym.agents.onnx.export import export_policy
+    from lobgym.agents.onnx.mirrors import export_rule
+    from lobgym.agents.onnx.parity import OnnxPolicy, check_parity
     from lobgym.agents.policy import ModelPolicy, Policy
-    from lobgym.agents.rollout import collect_observations
-    from lobgym.agents.runs import load_run
+    from lobgym.agents.sb3.config import TrainConfig
+    from lobgym.agents.sb3.rollout import collect_observations
+    from lobgym.agents.sb3.runs import load_run
 
 __all__ = [
     "ModelPolicy",
@@ -38,15 +38,15 @@ __all__ = [
 
 _HOMES: Final = {
     "ModelPolicy": "policy",
-    "OnnxPolicy": "parity",
+    "OnnxPolicy": "onnx.parity",
     "Policy": "policy",
-    "TrainConfig": "config",
+    "TrainConfig": "sb3.config",
     "available_baselines": "baselines",
-    "check_parity": "parity",
-    "collect_observations": "rollout",
-    "export_policy": "export",
-    "export_rule": "mirrors",
-    "load_run": "runs",
+    "check_parity": "onnx.parity",
+    "collect_observations": "sb3.rollout",
+    "export_policy": "onnx.export",
+    "export_rule": "onnx.mirrors",
+    "load_run": "sb3.runs",
     "make_baseline": "baselines",
     "make_suite": "baselines",
     "run_jobs": "jobs",

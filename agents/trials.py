@@ -1,7 +1,7 @@
 """The trial ledger: whatever was tried and could have been chosen, one line each, written by what tries it.
 
 A result that is the best of many is expected to look good though nothing works, so how many there were belongs to it
-(`lobgym.experiments.sharpe` reads it here). Training runs, tuning trials, checkpoints and submissions call
+(`lobgym.experiments.evaluation.sharpe` reads it here). Training runs, tuning trials, checkpoints and submissions call
 `record_trial`; nobody keeps count by hand. The ledger is `trials.jsonl` beside the run folders, or the file that
 LOBGYM_TRIALS names. It is only ever appended to.
 """

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lobgym.agents.errors import ExportError
-from lobgym.agents.train import train
+from lobgym.agents.sb3.train import train
+from lobgym.experiments.bundles.export import ExportResult, export_run
 from lobgym.experiments.errors import ExperimentError
-from lobgym.experiments.export import ExportResult, export_run
-from lobgym.experiments.leaderboard import Leaderboard
+from lobgym.experiments.evaluation.leaderboard import Leaderboard
+from lobgym.experiments.evaluation.study import Study
 from lobgym.experiments.source import commit_of_source
-from lobgym.experiments.study import Study
 from lobgym.governance import GateReport, run_gates
 from lobgym.runtime import PaperResult, load_bundle, run_paper
 

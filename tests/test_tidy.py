@@ -64,8 +64,8 @@ ENTRY_POINTS = {
     "lobgym.experiments.cli": "the command `lobgym`",
     "lobgym.sim.strategy": "what users' compiled strategies import, docs/simulator.md",
     "lobgym.experiments.sniper": "`python -m lobgym.experiments.sniper`, the table in docs/market.md",
-    "lobgym.experiments.scenario_pictures": "`python -m lobgym.experiments.scenario_pictures`, docs/scenarios.md",
-    "lobgym.experiments.env_pictures": "`python -m lobgym.experiments.env_pictures`, docs/rendering.md",
+    "lobgym.experiments.pages.scenario_pictures": "`python -m` with this name, docs/scenarios.md",
+    "lobgym.experiments.pages.env_pictures": "`python -m` with this name, docs/rendering.md",
 }
 
 

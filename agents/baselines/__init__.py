@@ -2,7 +2,7 @@
 
 `make_baseline` gives one by name, `available_baselines` the names; `make_suite` gives all that fit a market, each with
 its desk, fitted on the market's training part, `open_baseline` one of those. Most are functions of the observation and
-leave as ONNX graphs (`lobgym.agents.mirrors`).
+leave as ONNX graphs (`lobgym.agents.onnx.mirrors`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The few operations that rules are written in, on numpy arrays and on torch tensors alike.
 
 A rule that is a function of the observation is written once, over `Ops`: numpy runs it, torch traces it into an ONNX
-graph (`lobgym.agents.mirrors`). Only what a runtime accepts in a graph is used: sums, products, clipping, casts and one
-matrix product. Everything is float64 and each operation is rounded once, so both sides give the same bits.
+graph (`lobgym.agents.onnx.mirrors`). Only what a runtime accepts in a graph is used: sums, products, clipping, casts
+and one matrix product. Everything is float64 and each operation is rounded once, so both sides give the same bits.
 
 Codes are small integers, so every code is a step function of a quantity: `Ops.steps`. The functions below make its
 edges; they reproduce numpy's rounding, ties included.

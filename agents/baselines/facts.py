@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.agents.baselines.arrays import NUMPY
+from lobgym.agents.baselines.calibration import Calibration, calibrate
 from lobgym.agents.baselines.fitting import MARKET_COLUMNS, SIDED_COLUMNS, fit_forecast, observed, spread_times
 from lobgym.agents.baselines.forecasts import Forecast
 from lobgym.agents.baselines.regimes import Axis
 from lobgym.agents.baselines.routing import RegimeReader
 from lobgym.agents.baselines.rule import Column
 from lobgym.agents.baselines.toxicity import TOXICITY_COLUMNS, ToxicityLimits
-from lobgym.agents.calibration import Calibration, calibrate
 from lobgym.agents.errors import CalibrationError
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lobgym.agents.baselines.calibration import mids2_at
 from lobgym.agents.baselines.forecasts import Forecast
-from lobgym.agents.calibration import mids2_at
 from lobgym.agents.errors import CalibrationError
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec

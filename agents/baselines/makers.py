@@ -21,8 +21,8 @@ from typing import Final
 import numpy as np
 
 from lobgym.agents.baselines.arrays import Array, Ops, nearest_of, rounded
+from lobgym.agents.baselines.calibration import Calibration
 from lobgym.agents.baselines.rule import Column, ObservationRule
-from lobgym.agents.calibration import Calibration
 from lobgym.agents.columns import require_kind
 from lobgym.agents.errors import PolicyError
 from lobgym.sim.actions import CODE_ASK_OFFSET, CODE_BID_OFFSET, CODE_LEAN, CODE_MAKER_SIZE, MAKER_BINS

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from lobgym.agents.baselines.calibration import Calibration
 from lobgym.agents.baselines.executions import Immediate, Pov, Twap
 from lobgym.agents.baselines.facts import MarketFacts
 from lobgym.agents.baselines.fixed import AlwaysLong, AlwaysShort, BuyAndHold, Flat, RandomCodes, RandomHeld, TwapInto
@@ -14,7 +15,6 @@ from lobgym.agents.baselines.grids import AdaptiveGrid, NatrGrid, RegimeGrid, St
 from lobgym.agents.baselines.makers import AvellanedaStoikov, CalibratedMaker, FixedMaker
 from lobgym.agents.baselines.routing import RegimePolicy
 from lobgym.agents.baselines.toxicity import TOXICITY_COLUMNS, throttle
-from lobgym.agents.calibration import Calibration
 from lobgym.agents.errors import PolicyError
 from lobgym.agents.policy import Policy
 from lobgym.sim.actions import EXECUTION, GRID, KINDS, MAKER, TARGET

@@ -20,7 +20,7 @@ from torch import nn
 from lobgym.agents.earnhft.config import INVENTORY
 from lobgym.agents.earnhft.network import QNet, QWeights
 from lobgym.agents.errors import ExportError
-from lobgym.agents.export import export_module
+from lobgym.agents.onnx.export import export_module
 from lobgym.sim.desk_spec import DeskSpec
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from lobgym.agents.earnhft.export import HierarchyExport
 from lobgym.agents.earnhft.hierarchy import NOBODY, HierarchyPolicy
 from lobgym.agents.earnhft.network import QNet, QPolicy, QWeights
 from lobgym.agents.errors import ExportError, PolicyError
-from lobgym.agents.parity import (
+from lobgym.agents.onnx.parity import (
     OBSERVATIONS_MIN,
     OnnxPolicy,
     ParityReport,

@@ -37,7 +37,7 @@ from lobgym.agents.earnhft.segments import Segment, find_segments
 from lobgym.agents.earnhft.tournament import AgentPool, Scores, choose_pool, play_segments, together, warm_steps
 from lobgym.agents.errors import ModelHashError, RunFolderError
 from lobgym.agents.jobs import run_jobs
-from lobgym.agents.runs import write_json
+from lobgym.agents.sb3.runs import write_json
 from lobgym.agents.trials import record_trial
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError

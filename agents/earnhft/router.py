@@ -23,7 +23,7 @@ from lobgym.agents.earnhft.logs import ScalarLog
 from lobgym.agents.earnhft.network import QNet, QWeights
 from lobgym.agents.earnhft.parts import Parts, Span, limit_bps_units
 from lobgym.agents.errors import TrainError
-from lobgym.agents.train import deterministic_torch
+from lobgym.agents.sb3.train import deterministic_torch
 from lobgym.envs.router_core import RouterCore
 from lobgym.sim.market import Market
 

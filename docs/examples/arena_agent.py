@@ -12,7 +12,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from lobgym.agents.export import INPUT_NAME, export_policy
+from lobgym.agents.onnx.export import INPUT_NAME, export_policy
 from lobgym.envs.arena import ArenaAgentEnv, ArenaReward
 from lobgym.sim.params import SimParams
 

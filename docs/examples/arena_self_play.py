@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from lobgym.agents.export import export_policy
+from lobgym.agents.onnx.export import export_policy
 from lobgym.envs.arena import ArenaReward
 from lobgym.envs.arena.agent import ArenaAgentEnv
 from lobgym.sim.params import SimParams

@@ -44,7 +44,7 @@ def facts_command(tape: TapeOption, as_json: JsonFlag = False) -> None:
     """What the training part of a tape says: A, k and sigma, forecasts, edges of regimes, limits of toxicity."""
     from lobgym.agents.baselines import MarketFacts
     from lobgym.envs.markets import market_for
-    from lobgym.experiments.baseline_bundle import train_span_ns
+    from lobgym.experiments.bundles.baselines import train_span_ns
 
     with working(COMPILING):
         market = market_for(tape)
@@ -82,7 +82,7 @@ def export_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a policy as an ONNX bundle, fitted on the tape's training part, after comparing 20,000 decisions."""
-    from lobgym.experiments.baseline_bundle import export_baseline
+    from lobgym.experiments.bundles.baselines import export_baseline
 
     with working("comparing every decision on 20,000 observations"):
         result = export_baseline(policy, tape, out, name)

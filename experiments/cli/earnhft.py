@@ -86,8 +86,8 @@ def _config_of(
     tape: str, profile: Profile, seed: int, out: Path, workers: int, frictionless: bool, reference: bool,
     without: list[str], config: Path | None, settings: list[str],
 ) -> Any:  # fmt: skip
-    from lobgym.agents.defaults import assignment, merged, read_settings
     from lobgym.agents.earnhft.config import Corrections, EarnHftConfig
+    from lobgym.agents.sb3.defaults import assignment, merged, read_settings
 
     said = {"tape": tape, "seed": seed, "out": str(out), "workers": workers}
     base = EarnHftConfig.profile_of(profile.value, **said)

@@ -30,7 +30,7 @@ def known_command(
     Where the sizes of the best quotes predict the price, the optimal policy earns what was computed. About four
     minutes of one processor core. docs/known-answers.md has the laws, the method and the figures.
     """
-    from lobgym.experiments.known_answers import WHAT, known_answers, report
+    from lobgym.experiments.known.answers import WHAT, known_answers, report
 
     with working("asking markets with known answers"):
         result = known_answers(what or WHAT, seeds, minutes, alpha_seeds, hours)

@@ -67,9 +67,9 @@ def leaderboard(
             tape or [], suite, run or [], bundle or [], policy or [], seeds, episodes, workers, backend, out, as_json
         )
         return
-    from lobgym.experiments.leaderboard import leaderboard_json, render_table
+    from lobgym.experiments.evaluation.leaderboard import leaderboard_json, render_table
+    from lobgym.experiments.evaluation.study import Study
     from lobgym.experiments.source import commit_of_source
-    from lobgym.experiments.study import Study
 
     with working(COMPILING) as status:
         study = Study.of(tape[0] if tape else "synth:volatile")

@@ -75,8 +75,8 @@ def _measured(name: str) -> Measures:
 def _write_page(out: Path, data: dict[str, Any], a: Measures, b: Measures) -> None:
     import lobgym
     from lobgym.experiments.cli.console import command_line
-    from lobgym.experiments.compare_html import render_comparison
-    from lobgym.experiments.report_html import write_text
+    from lobgym.experiments.pages.comparison import render_comparison
+    from lobgym.experiments.pages.leaderboard import write_text
     from lobgym.experiments.source import commit_of_source
 
     commit = commit_of_source()
@@ -92,7 +92,7 @@ def _write_page(out: Path, data: dict[str, Any], a: Measures, b: Measures) -> No
 def _tables(data: dict[str, Any]) -> list[Table]:
     """Scalars, distributions (of depth only the best level), curves."""
     from lobgym.experiments.compare import unit_of
-    from lobgym.experiments.compare_html import SHOWN_DISTRIBUTIONS
+    from lobgym.experiments.pages.comparison import SHOWN_DISTRIBUTIONS
 
     scalars = Table("figure", "unit", "A", "B", "B to A")
     distributions = Table("distribution", "unit", "mean A", "mean B", "W1 / std A", "L1")

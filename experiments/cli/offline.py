@@ -68,7 +68,7 @@ def _policy(env_id: str, name: str, arguments: dict[str, Any]) -> Actor:
     import lobgym.envs  # noqa: F401 - registers the ids
     from lobgym.agents.baselines import make_baseline
     from lobgym.experiments.errors import EvaluationError
-    from lobgym.experiments.leaderboard import trained_entry
+    from lobgym.experiments.evaluation.leaderboard import trained_entry
 
     known = sorted(name for name in gymnasium.registry if name.startswith("lobgym/"))
     if env_id not in known:

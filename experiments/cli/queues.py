@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lobgym.experiments.cli.console import JsonFlag, console, print_json, progress_bar, working
 from lobgym.experiments.errors import ExperimentError
+from lobgym.experiments.pages.leaderboard import write_text
 from lobgym.experiments.queue_score import HiddenMarkets, play, read_bitstamp_orders, score
 from lobgym.experiments.queue_score.report import (
     HEADS,
@@ -20,7 +21,6 @@ from lobgym.experiments.queue_score.report import (
     studies_of,
     table_rows,
 )
-from lobgym.experiments.report_html import write_text
 from lobgym.experiments.source import commit_of_source
 
 __all__ = ["EVERY_OF_FLOW", "RECORDING", "add_to", "score_queues"]

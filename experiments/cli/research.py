@@ -56,7 +56,7 @@ def demo(
     Exit status 1 if a gate fails or the replay differs. What the policies earn does not decide it.
     """
     from lobgym.experiments.demo import PAPER_JOURNAL, DemoPlan, Reporter, run_demo, summary
-    from lobgym.experiments.leaderboard import render_table
+    from lobgym.experiments.evaluation.leaderboard import render_table
 
     with progress_bar("", as_json) as bar:
         reporter = Reporter(

@@ -58,8 +58,8 @@ def agents_command(
     Exit status 1 if it misses the bar: 60% of the optimum at the middle strength and above every baseline, and no
     player positive on the martingale. Ctrl-C keeps the finished cells; the same command goes on.
     """
-    from lobgym.experiments import known_agents as known
     from lobgym.experiments.errors import EvaluationError
+    from lobgym.experiments.known import agents as known
 
     run: dict[str, Callable[[known.StudyPlan], dict[str, Any]]] = {
         "alpha": lambda plan: known.alpha_agents(plan, strength or known.STRENGTHS),
@@ -101,7 +101,7 @@ def sweep_command(
     as_json: JsonFlag = False,
 ) -> None:
     """How much cost and how much delay a policy survives, on the part of a tape that no training sees."""
-    from lobgym.experiments.sweeps import DELAYS_MS, EXTRA_BPS, sweep, sweep_table
+    from lobgym.experiments.studies.sweeps import DELAYS_MS, EXTRA_BPS, sweep, sweep_table
 
     who, setting = _compared(policy, tape, seeds, episodes)
     with progress_bar("cells", as_json) as progress:
@@ -124,7 +124,7 @@ def regimes_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Results by volatility, liquidity and trend of the episodes, in thirds."""
-    from lobgym.experiments.regimes import regime_study, regime_table
+    from lobgym.experiments.studies.regimes import regime_study, regime_table
 
     who, setting = _compared(policy, tape, seeds, episodes)
     with progress_bar("cells", as_json) as progress:
@@ -145,7 +145,7 @@ def entry_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Was it the timing? A policy against its own actions at random times."""
-    from lobgym.experiments.random_entry import entry_study, entry_table
+    from lobgym.experiments.studies.random_entry import entry_study, entry_table
 
     who, setting = _compared(policy, tape, seeds, episodes)
     with progress_bar("cells", as_json) as progress:
@@ -169,8 +169,8 @@ def ablate_command(
 ) -> None:
     """A hierarchy beside its best single agent, a random router and each constant choice, paired by seed."""
     from lobgym.agents.earnhft.pipeline import load_earnhft
-    from lobgym.experiments.ablations import ablation_names
-    from lobgym.experiments.paired import paired_study, paired_table
+    from lobgym.experiments.studies.ablations import ablation_names
+    from lobgym.experiments.studies.paired import paired_study, paired_table
 
     names = ablation_names(load_earnhft(run), every_agent)
     who, setting = _compared([str(run), *(f"{run}#{name}" for name in names)], tape, seeds, episodes)
@@ -197,8 +197,8 @@ def splits_command(
 ) -> None:
     """Purged, embargoed cross-validation: forwards in time, or every choice of blocks joined into histories."""
     from lobgym.experiments.errors import EvaluationError
-    from lobgym.experiments.splits import Margin
-    from lobgym.experiments.walking import cross_validate, walking_table
+    from lobgym.experiments.studies.splits import Margin
+    from lobgym.experiments.studies.walking import cross_validate, walking_table
 
     name, _, kind = policy.rpartition("@")
     if not name:
@@ -226,8 +226,8 @@ def sharpe_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Probabilistic and deflated Sharpe ratio over a policy's episodes, with as many trials as the ledger knows."""
-    from lobgym.experiments.episodes import play
-    from lobgym.experiments.sharpe import deflate_by_ledger
+    from lobgym.experiments.evaluation.episodes import play
+    from lobgym.experiments.evaluation.sharpe import deflate_by_ledger
 
     (who,), setting = _compared([policy], tape, seeds, episodes)
     with working("playing"):
@@ -250,9 +250,9 @@ def sharpe_command(
 
 def _compared(policies: list[str], tape: str, seeds: int, episodes: int) -> tuple[Any, Any]:
     """Who takes part, and where: the test part of a tape, cut as the leaderboard cuts it."""
-    from lobgym.experiments.contestants import Contestant
-    from lobgym.experiments.setting import Setting
-    from lobgym.experiments.study import Study
+    from lobgym.experiments.evaluation.study import Study
+    from lobgym.experiments.studies.contestants import Contestant
+    from lobgym.experiments.studies.setting import Setting
 
     with working("compiling the market (the first time on a machine also the kernels: a minute)"):
         study = Study.of(tape)
@@ -273,7 +273,7 @@ def _keep(out: Path, name: str, result: dict[str, Any], lines: list[str]) -> Non
     """NAME.json and NAME.md, each aside and then renamed."""
     import msgspec
 
-    from lobgym.experiments.report_html import write_text
+    from lobgym.experiments.pages.leaderboard import write_text
     from lobgym.experiments.source import commit_of_source
 
     data = {"command": command_line(), "commit": commit_of_source(), **result}

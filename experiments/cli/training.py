@@ -120,7 +120,7 @@ def train(
         refuse_others(context, "resume", "as_json")
         _report(_resumed(resume, as_json), as_json)
         return
-    from lobgym.agents.train import train as run_training
+    from lobgym.agents.sb3.train import train as run_training
     from lobgym.experiments.source import commit_of_source
 
     made, why_not = _config_of(
@@ -153,7 +153,7 @@ def evaluate(
     fees paid; intervals (95%) are over seeds. To compare policies with the fixed ones, use `leaderboard`.
     """
     from lobgym.agents.files import write_json
-    from lobgym.experiments.assess import assess, open_subject
+    from lobgym.experiments.evaluation.assess import assess, open_subject
     from lobgym.experiments.source import commit_of_source
 
     with working(COMPILING):
@@ -197,7 +197,7 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Export a trained policy as an ONNX bundle, after proving that it decides as the model does."""
-    from lobgym.experiments.export import export_run
+    from lobgym.experiments.bundles.export import export_run
 
     with working("comparing every decision on 20,000 observations"):
         result = export_run(run, out, name, agent)
@@ -217,7 +217,7 @@ def export(
 
 def layers_of(config: Path | None, settings: list[str] | None) -> list[dict[str, Any]]:
     """What --config and --set say, in their order."""
-    from lobgym.agents.defaults import assignment, read_settings
+    from lobgym.agents.sb3.defaults import assignment, read_settings
 
     return [*([read_settings(config)] if config else []), *(assignment(one) for one in settings or [])]
 
@@ -235,9 +235,9 @@ def _config_of(
     checkpoint_every: int | None,
 ) -> tuple[Any, str]:
     """The config of a run, and why it does not validate, if it would by default but cannot."""
-    from lobgym.agents.environment import validation_fits
-    from lobgym.agents.zoo import next_folder
-    from lobgym.experiments.study import Study
+    from lobgym.agents.sb3.environment import validation_fits
+    from lobgym.agents.sb3.zoo import next_folder
+    from lobgym.experiments.evaluation.study import Study
 
     with working(COMPILING):
         study = Study.of(tape)
@@ -259,7 +259,7 @@ def _config_of(
 
 
 def _resumed(run: Path, as_json: bool) -> Any:
-    from lobgym.agents.train import resume
+    from lobgym.agents.sb3.train import resume
     from lobgym.experiments.source import commit_of_source
 
     with progress_bar("steps", as_json) as progress:

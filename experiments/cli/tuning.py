@@ -54,8 +54,8 @@ def tune(
     be killed: nothing is lost, --resume goes on. Ctrl-C ends it with what it has. The best settings are in
     OUT/best.yml, for `train --config`; watch with `optuna-dashboard sqlite:///OUT/study.db`.
     """
-    from lobgym.agents.tune import resume_tune
-    from lobgym.agents.tune import tune as run_tune
+    from lobgym.agents.sb3.tune import resume_tune
+    from lobgym.agents.sb3.tune import tune as run_tune
 
     if resume is not None:
         refuse_others(context, "resume", "trials", "workers", "as_json")
@@ -79,9 +79,9 @@ def _study_of(
     layers: list[dict[str, Any]],
     space: Path | None,
 ) -> Any:
-    from lobgym.agents.defaults import read_defaults
-    from lobgym.agents.tuning import TuneConfig
-    from lobgym.experiments.study import Study
+    from lobgym.agents.sb3.defaults import read_defaults
+    from lobgym.agents.sb3.tuning import TuneConfig
+    from lobgym.experiments.evaluation.study import Study
 
     with working(COMPILING):
         study = Study.of(tape)

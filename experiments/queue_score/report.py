@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any, Final
 
-from lobgym.experiments.svg import Series, format_fixed, line_chart
+from lobgym.experiments.pages.svg import Series, format_fixed, line_chart
 
 __all__ = ["HEADS", "cancellation_rows", "feed_rows", "render_page", "studies_of", "table_rows"]
 
@@ -84,7 +84,7 @@ def _figure(value: float | None, decimals: int, sign: bool = False) -> str:
 
 def render_page(result: Mapping[str, Any]) -> str:
     """The page: a function of the same data that `--json` prints."""
-    style = files("lobgym.experiments").joinpath("page.css").read_text(encoding="utf-8")
+    style = files("lobgym.experiments.pages").joinpath("page.css").read_text(encoding="utf-8")
     title = "Queue models against orders with a known fate"
     facts = result["recording"]
     feeds = studies_of(result)

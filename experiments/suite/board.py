@@ -3,7 +3,7 @@
 A score is the profit of an episode in bps of what the market's position limit is worth, so that markets of different
 currencies and prices compare. Over all markets a policy is ranked by the interquartile mean of its scores, one of each
 seed on each market, with an interval whose resamples draw seeds anew within each market
-(`lobgym.experiments.intervals`). Only who traded every market has a place there.
+(`lobgym.experiments.evaluation.intervals`). Only who traded every market has a place there.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import msgspec
 from rich.table import Table
 
 import lobgym
-from lobgym.experiments.intervals import iqm, iqm_interval
-from lobgym.experiments.report_html import write_text
-from lobgym.experiments.stats import bootstrap_interval, fixed_mean
+from lobgym.experiments.evaluation.intervals import iqm, iqm_interval
+from lobgym.experiments.evaluation.stats import bootstrap_interval, fixed_mean
+from lobgym.experiments.pages.leaderboard import write_text
+from lobgym.experiments.pages.svg import format_fixed, shared_decimals
 from lobgym.experiments.suite.plan import SuitePlan, source_sha256
 from lobgym.experiments.suite.players import Player
-from lobgym.experiments.svg import format_fixed, shared_decimals
 
 __all__ = ["SuiteBoard", "SuiteEntry", "render_suite_table"]
 

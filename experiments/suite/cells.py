@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from lobgym.envs.markets import market_for
 from lobgym.experiments.errors import EvaluationError, UnfitError
-from lobgym.experiments.evaluate import EvalConfig, Evaluator
-from lobgym.experiments.study import TEST_FRACTION
+from lobgym.experiments.evaluation.evaluate import EvalConfig, Evaluator
+from lobgym.experiments.evaluation.study import TEST_FRACTION
 from lobgym.experiments.suite.plan import TAPE_FILE
 from lobgym.experiments.suite.players import open_player, steps_of
 

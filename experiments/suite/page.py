@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lobgym.experiments.page import html_text, page_of, tile
-from lobgym.experiments.report_html import shared_domain
-from lobgym.experiments.svg import format_fixed, format_number, shared_decimals, whisker
+from lobgym.experiments.pages.frame import html_text, page_of, tile
+from lobgym.experiments.pages.leaderboard import shared_domain
+from lobgym.experiments.pages.svg import format_fixed, format_number, shared_decimals, whisker
 
 __all__ = ["render_suite_page", "render_suite_text"]
 

@@ -26,8 +26,8 @@ import msgspec
 
 import lobgym
 from lobgym.experiments.errors import EvaluationError
-from lobgym.experiments.report_html import write_text
-from lobgym.experiments.study import Study
+from lobgym.experiments.evaluation.study import Study
+from lobgym.experiments.pages.leaderboard import write_text
 from lobgym.runtime.canonical import sim_source_sha256
 from lobgym.sim.money import mark_value
 from lobgym.sim.view import best_ask, best_bid, cursor_at

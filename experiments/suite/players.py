@@ -99,7 +99,7 @@ class Player:
 class ServedPolicy:
     """A network acts for a batch as it acts in service: one observation at a time, by the runtime's own reading.
 
-    Unlike `lobgym.experiments.served.BundlePolicy` it has no guard that would act in its place.
+    Unlike `lobgym.experiments.bundles.served.BundlePolicy` it has no guard that would act in its place.
 
     Raises:
         SubmissionError: outputs that are not finite; there is nothing to rank.
@@ -235,8 +235,8 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
         ExportError: a hierarchy whose export decides otherwise.
     """
     from lobgym.agents.earnhft.pipeline import ROUTER_FILE
-    from lobgym.agents.export import export_policy
-    from lobgym.agents.runs import load_run
+    from lobgym.agents.onnx.export import export_policy
+    from lobgym.agents.sb3.runs import load_run
 
     groups: dict[str, list[tuple[Path, Any]]] = {}
     hierarchies = [folder for folder in folders if (folder / ROUTER_FILE).exists()]
@@ -276,7 +276,7 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
 
 
 def _hierarchy_player(folder: Path, root: Path) -> Player:
-    from lobgym.experiments.export import export_run
+    from lobgym.experiments.bundles.export import export_run
 
     with TemporaryDirectory(dir=root) as aside:
         made = export_run(folder, Path(aside) / "bundle", "earnhft").bundle

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lobgym.agents.train import make_env
+from lobgym.agents.sb3.train import make_env
 from lobgym.envs import ENV_KINDS, HorizonError, LobEnv, LobVectorEnv, ResetNeededError, SplitError
 from lobgym.envs.core import EnvCore
 from lobgym.envs.sb3 import make_sb3_vec_env

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from lobgym.experiments.cli import app
 from lobgym.experiments.compare import compare, curve_distance, histogram_l1, relative_difference, wasserstein
-from lobgym.experiments.compare_html import render_comparison
+from lobgym.experiments.pages.comparison import render_comparison
 from lobgym.sim import records as rec
 from lobgym.sim.market import Market
 from lobgym.sim.measures import CATALOG, Curve, Distribution, Measures, measure

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lobgym.agents.callbacks import EPISODE_FIGURES
-from lobgym.agents.config import TrainConfig
-from lobgym.agents.settings import ALGOS, DqnSettings, LstmSettings, PpoSettings, QrDqnSettings, SacSettings
+from lobgym.agents.sb3.callbacks import EPISODE_FIGURES
+from lobgym.agents.sb3.config import TrainConfig
+from lobgym.agents.sb3.settings import ALGOS, DqnSettings, LstmSettings, PpoSettings, QrDqnSettings, SacSettings
 from lobgym.envs import LobEnv, LobVectorEnv, RewardTerms
-from lobgym.experiments.evaluate import SeedMetrics
+from lobgym.experiments.evaluation.evaluate import SeedMetrics
 from lobgym.sim import records as rec
 from lobgym.sim.actions import GRID_BINS, GRID_NAMES
 from lobgym.sim.columns.catalog import PARTS

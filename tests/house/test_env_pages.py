@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lobgym.envs.rendering import RENDER_MODES
-from lobgym.experiments.env_pictures import PICTURES, main
+from lobgym.experiments.pages.env_pictures import PICTURES, main
 from lobgym.sim.actions import GRID_BINS, GRID_NAMES
 from lobgym.sim.desk_spec import SPACING_MULTIPLES, DeskSpec
 from lobgym.sim.market import Market

@@ -20,7 +20,7 @@ from lobgym.agents.earnhft.pipeline import (
     load_earnhft,
 )
 from lobgym.agents.earnhft.tournament import AgentPool
-from lobgym.agents.runs import write_json
+from lobgym.agents.sb3.runs import write_json
 from lobgym.envs.markets import market_for
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market

@@ -14,7 +14,7 @@ from lobgym.agents.earnhft.hierarchy import HierarchyPolicy
 from lobgym.agents.earnhft.network import QPolicy, QWeights, q_values
 from lobgym.agents.earnhft.parity import OnnxHierarchy, check_agent, check_hierarchy, collect_episodes
 from lobgym.agents.errors import ExportError, PolicyError
-from lobgym.agents.parity import OnnxPolicy, extreme_observations
+from lobgym.agents.onnx.parity import OnnxPolicy, extreme_observations
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ObservationLayout

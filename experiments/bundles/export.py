@@ -1,0 +1,134 @@
+"""From a run folder to a bundle: export, prove the export equal to the model, write it with its golden vectors."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobgym.agents.earnhft.export import export_agent, hierarchy_graph
+from lobgym.agents.earnhft.network import QPolicy
+from lobgym.agents.earnhft.parity import check_agent, check_hierarchy, collect_episodes
+from lobgym.agents.earnhft.parts import Parts
+from lobgym.agents.earnhft.pipeline import ROUTER_FILE, load_earnhft
+from lobgym.agents.errors import ExportError
+from lobgym.agents.onnx.export import export_policy
+from lobgym.agents.onnx.parity import OnnxPolicy, ParityReport, check_parity, extreme_observations
+from lobgym.agents.sb3.rollout import collect_observations
+from lobgym.agents.sb3.runs import load_run
+from lobgym.envs.markets import market_for
+from lobgym.runtime.bundle import write_bundle
+
+__all__ = ["PARITY_OBSERVATIONS", "ExportResult", "export_run"]
+
+PARITY_OBSERVATIONS: Final = 20_000
+LANES_MIN: Final = 64  # episodes of a hierarchy side by side; more where the training part is short
+GOLDEN_MET: Final = 48  # golden vectors: observations met, evenly spread,
+GOLDEN_EXTREME: Final = 16  # and the first of the extremes
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A written bundle and the evidence that it decides as the model does."""
+
+    bundle: Path
+    tape: str  # that it was trained on
+    parity: ParityReport
+    onnx_sha256: str
+
+
+def export_run(run: str | Path, out: str | Path, name: str | None = None, agent: int | None = None) -> ExportResult:
+    """Export what a run folder holds as a bundle.
+
+    Args:
+        run: folder that `lobgym train` wrote, or a run of EarnHFT, of which the whole hierarchy becomes one bundle.
+        out: the bundle's folder; must not exist.
+        name: the policy's name, by default that of the folder.
+        agent: of a run of EarnHFT: one agent of the pool alone, by its number there.
+
+    Raises:
+        ExportError: the export decides otherwise than the model anywhere; an agent that is not there.
+        BundleError: the folder exists, or the network is not one that a runtime loads.
+    """
+    if (Path(run) / ROUTER_FILE).exists():
+        return _export_earnhft(Path(run), out, name, agent)
+    if agent is not None:
+        raise ExportError(f"{run} is no run of EarnHFT and has no agents: export it whole")
+    return _export_model(run, out, name)
+
+
+def _export_model(run: str | Path, out: str | Path, name: str | None) -> ExportResult:
+    loaded = load_run(run)
+    model, config, record, spec = loaded.model, loaded.config, loaded.record, loaded.spec
+    if config.env == "router":
+        raise ExportError(
+            f"{run} is a router: it chooses among the rules of its pool and sends no orders itself, so it makes no "
+            "bundle; `lobgym evaluate` it"
+        )
+    met = collect_observations(model, config, PARITY_OBSERVATIONS, "train")
+    onnx_bytes = export_policy(model)
+    parity = check_parity(model, onnx_bytes, met, spec.action)
+    parity.require_ok()
+    golden = _golden(met)
+    policy = OnnxPolicy(onnx_bytes, not spec.action.continuous)
+    meta = _meta(config.tape, record.tape_digest, config.seed, config.algo, record.steps, record.commit, name)
+    codes = spec.action.decode(policy.act(golden))
+    folder = write_bundle(out, onnx_bytes, spec, meta, golden, policy.raw(golden), codes)
+    return ExportResult(folder, config.tape, parity, hashlib.sha256(onnx_bytes).hexdigest())
+
+
+def _export_earnhft(run: Path, out: str | Path, name: str | None, agent: int | None) -> ExportResult:
+    result = load_earnhft(run)
+    config, record, spec, agents = result.config, result.record, result.spec, result.pool.agents
+    market = market_for(config.tape)
+    if market.tape.digest != record.tape_digest:
+        raise ExportError(f"the run was of another tape than {config.tape} is now: put that one back")
+    if agent is not None and not 0 <= agent < len(agents):
+        raise ExportError(f"the pool has agents 0 to {len(agents) - 1}, not {agent}")
+    part = Parts.of(market, config).train
+    original: Any = result.hierarchy if agent is None else QPolicy(agents[agent], spec)
+    lanes = max(LANES_MIN, -(-PARITY_OBSERVATIONS * 2 * spec.interval_ns // part.length_ns))
+    episodes = collect_episodes(original, spec, market, *part.bounds, PARITY_OBSERVATIONS, lanes, config.seed)
+    met = episodes.reshape(-1, spec.layout.size)
+    steps = sum(record.counts.get(key, 0) for key in ("low_taught", "low_own", "router_transitions"))
+    meta = _meta(config.tape, record.tape_digest, config.seed, "earnhft", steps, record.commit, name)
+    golden = _golden(met)
+    original.reset(len(golden), 0)
+    codes = [original.act(golden)]
+    if agent is None:
+        codes += original.last
+        export = hierarchy_graph(original)
+        onnx_bytes = export.onnx
+        parity: ParityReport = check_hierarchy(original, export, episodes)
+        meta["hierarchy"] = export.hierarchy
+    else:
+        onnx_bytes = export_agent(agents[agent], spec)
+        parity = check_agent(agents[agent], spec, onnx_bytes, met)
+    parity.require_ok()
+    raw = OnnxPolicy(onnx_bytes, discrete=True).raw(golden)
+    folder = write_bundle(out, onnx_bytes, spec, meta, golden, raw, np.stack(codes, axis=1))
+    return ExportResult(folder, config.tape, parity, hashlib.sha256(onnx_bytes).hexdigest())
+
+
+def _golden(met: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Golden observations of those that were met, float32[N, D], and of the extremes."""
+    spread = met[:: max(1, len(met) // GOLDEN_MET)][:GOLDEN_MET]
+    return np.concatenate([spread, extreme_observations(met.shape[1])[:GOLDEN_EXTREME]])
+
+
+def _meta(
+    tape: str, tape_digest: str, seed: int, algo: str, steps: int, commit: str | None, name: str | None
+) -> dict[str, Any]:  # fmt: skip
+    meta: dict[str, Any] = {
+        "instrument": market_for(tape).instrument.to_json(),
+        "tape_digests": [tape_digest],
+        "seed": seed,
+        "algo": algo,
+        "training_steps": steps,
+        "commit": commit or "",
+    }
+    return meta if name is None else meta | {"name": name}

@@ -1,0 +1,250 @@
+"""Goal: the studies say what is so. Method: the optimal programme in EarnHFT's place must pass the bar, a player that
+does nothing must miss it; a study that was stopped goes on; splits play what they forbid to learn from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lobgym.envs.markets import market_for
+from lobgym.experiments.cli import studies
+from lobgym.experiments.errors import EvaluationError
+from lobgym.experiments.evaluation.evaluate import EvalConfig
+from lobgym.experiments.known.agents import (
+    StudyPlan,
+    alpha_agents,
+    corrections_table,
+    martingale_agents,
+    study_lines,
+)
+from lobgym.experiments.known.cells import agent_cell, tape_name
+from lobgym.experiments.studies.contestants import Contestant
+from lobgym.experiments.studies.paired import paired_study, paired_table
+from lobgym.experiments.studies.setting import Setting
+from lobgym.experiments.studies.splits import Margin
+from lobgym.experiments.studies.walking import cross_validate, walking_table
+from lobgym.sim.tape import open_tape
+
+HAND = "tests.experiments.known.hand_trained"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cells")
+
+
+def plan(folder: Path, trainer: str = "knows", seeds: int = 3) -> StudyPlan:
+    return StudyPlan(folder, seeds, "tiny", 5.0, 40.0, f"{HAND}:{trainer}", backend="serial")
+
+
+# -- the studies -------------------------------------------------------------------------------------------------------
+
+
+def test_who_knows_the_law_passes_the_bar(folder: Path) -> None:
+    result = alpha_agents(plan(folder), (0.5, 1.0))
+    assert json.loads(json.dumps(result)) == result
+    middle, strong = result["strengths"]
+    for part in (middle, strong):
+        rows = {row["player"]: row for row in part["rows"]}
+        assert rows["learner"]["per_seed"] == rows["programme"]["per_seed"]
+        assert rows["learner"]["share_mean"] == pytest.approx(1.0, abs=0.35)
+        assert rows["learner"]["trained"]
+        assert not rows["programme"]["trained"]
+        assert {"threshold", "linear", "linear, holding", "fitted threshold", "always long"} < set(rows)
+        assert len(set(part["test_digests"])) == 3
+    assert not any("of the optimum" in failure for failure in result["failures"])
+    assert len(study_lines(result)) >= 4 + 2 * 8
+
+
+def test_who_does_nothing_misses_it(tmp_path: Path) -> None:
+    result = alpha_agents(plan(tmp_path, "lazy", 2), (0.5,))
+    assert any("0% of the optimum" in failure for failure in result["failures"])
+    assert any("not above that of threshold" in failure for failure in result["failures"])
+    assert not any("programme" in failure for failure in result["failures"])
+    assert study_lines(result)[-1].startswith("MISSED: ")
+
+
+def test_a_study_goes_on_where_it_was_stopped(folder: Path, tmp_path: Path) -> None:
+    done = {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
+    assert len(done) == 6
+    lost = sorted(done)[0]
+    copy = tmp_path / "cells"
+    shutil.copytree(folder, copy)
+    before = (copy / lost / "result.json").read_bytes()
+    shutil.rmtree(copy / lost)
+    assert alpha_agents(plan(copy), (0.5, 1.0)) == alpha_agents(plan(folder), (0.5, 1.0))
+    assert (copy / lost / "result.json").read_bytes() == before
+    assert {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("*/result.json")} == done
+    assert (copy / lost / "learned.txt").exists()
+
+
+def test_another_source_makes_its_own_cells(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lobgym.experiments import source
+    from lobgym.experiments.known import agents as known_agents
+
+    asked: list[Any] = []
+    monkeypatch.setattr(known_agents, "run_jobs", lambda function, tasks, folder, **options: asked.extend(tasks))
+    for digest in ("a" * 64, "b" * 64):
+        monkeypatch.setattr(known_agents, "source_sha256", lambda *folders, digest=digest: digest)
+        with pytest.raises(TypeError):
+            plan(folder).cells([{}])
+    assert [task["source"][0] for task in asked] == ["a"] * 3 + ["b"] * 3
+    assert source.source_sha256("agents") != source.source_sha256("sim")
+
+
+def test_a_correction_that_matters_is_seen(folder: Path) -> None:
+    result = corrections_table(plan(folder), ("double", "own_epsilon"))
+    rows = {row["variant"]: row for row in result["rows"]}
+    assert list(rows) == ["corrected", "without double", "without own_epsilon", "reference"]
+    assert rows["corrected"]["difference"] is None
+    for name in list(rows)[1:]:
+        assert rows[name]["share_mean"] == 0.0
+        assert rows[name]["difference"]["high"] < 0.0
+    # The corrected cells are those of the planted alpha at the middle strength: nothing was done again.
+    assert len(list(folder.glob("*/result.json"))) == 6 + 3 * 3
+    assert len(study_lines(result)) == 4 + 4
+
+
+def test_on_the_martingale_nobody_is_found_and_a_cheat_would_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = martingale_agents(plan(folder))
+    assert result["failures"] == []
+    assert {row["player"] for row in result["rows"]} >= {"learner", "linear", "imbalance follower", "always long"}
+    follower = next(row for row in result["rows"] if row["player"] == "imbalance follower")
+    assert follower["ticks_per_lot"] == pytest.approx(-24, abs=2)  # the half spread
+    assert len(study_lines(result)) == 4 + len(result["rows"])
+    from lobgym.experiments.known import agents as known_agents
+
+    def cheating(function: Any, tasks: Any, folder: Any, **options: Any) -> list[dict[str, Any]]:
+        lots = {"learner": 5, "flat": 0}
+        return [
+            {"trained": ["learner"], "earned": {"learner": 100.0 + task["seed"], "flat": 0.0}, "lots": lots,
+             "test_digest": ""}
+            for task in tasks
+        ]  # fmt: skip
+
+    monkeypatch.setattr(known_agents, "run_jobs", cheating)
+    found = martingale_agents(plan(folder, seeds=5))
+    assert len(found["failures"]) == 1
+    assert "learner earns" in found["failures"][0]
+
+
+def test_markets_to_learn_from_and_to_play_on_differ(folder: Path) -> None:
+    task = {"strength": 0.5, "seed": 1, "train_minutes": 5.0, "test_minutes": 5.0}
+    assert tape_name(task, "train") == "synth:planted-alpha?strength=0.5&minutes=5&seed=50001"
+    digests = {open_tape(tape_name(task, part)).digest for part in ("train", "test")}
+    assert len(digests) == 2
+    with pytest.raises(EvaluationError, match="2 seeds"):
+        StudyPlan(folder, 1)
+    assert callable(agent_cell)
+
+
+# -- pairs and splits --------------------------------------------------------------------------------------------------
+
+
+def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
+    setting = Setting.of("synth?minutes=3", EvalConfig((0, 1, 2), 2, 40, "all"))
+    names = [Contestant.of(name) for name in ("random@target", "flat@target", "random@target")]
+    result = paired_study(names, setting, tmp_path, backend="serial")
+    random, flat, again = result["rows"]
+    assert flat["per_seed"] == [0.0] * 3
+    assert again["difference"]["low"] == again["difference"]["high"] == 0.0
+    assert flat["difference"]["iqm"] == pytest.approx(-random["pnl"]["iqm"])
+    assert len(list(tmp_path.glob("*/result.json"))) == 2  # equal contestants are one cell
+    assert len(paired_table(result)) == 5
+
+
+def test_folds_are_played_where_nothing_was_learned(tmp_path: Path) -> None:
+    tape = "synth:planted-alpha?strength=0.5&minutes=40&seed=5"
+    options = {"from_ns": -1, "to_ns": -1}
+    facts: dict[str, Any] = {"fitter": f"{HAND}:peeking", "seeds": (0, 1), "episodes": 2, "horizon": 600}
+    scheme = {"kind": "combinatorial", "groups": 4, "tests": 2}
+    result = cross_validate(tape, scheme, options, tmp_path, margin=Margin(), backend="serial", **facts)
+    assert len(result["rows"]) == 6
+    assert len(result["paths"]) == 3
+    every = [value for row in result["rows"] for value in row["pnl"]]
+    assert len(every) == 6 * 2 * 4
+    # Each result is in exactly one history.
+    assert sum(path["mean"] for path in result["paths"]) / 3 == pytest.approx(sum(every) / len(every))
+    forward = cross_validate(
+        tape, {"kind": "forward", "folds": 3}, options, tmp_path, margin=Margin(), backend="serial", **facts
+    )
+    assert [row["groups"] for row in forward["rows"]] == [[1], [2], [3]]
+    assert forward["rows"][0]["train_s"] < forward["rows"][2]["train_s"]
+    assert forward["paths"] == []
+    assert forward["mean"] > 0.0
+    for one in (result, forward):
+        assert any("interquartile mean" in line for line in walking_table(one))
+    with pytest.raises(EvaluationError, match="forward or combinatorial"):
+        cross_validate(tape, {"kind": "sideways", "groups": 2}, options, tmp_path)
+
+
+def test_a_fitted_baseline_walks_forward(tmp_path: Path) -> None:
+    result = cross_validate(
+        "synth?minutes=10", {"kind": "forward", "folds": 1},
+        {"name": "linear-band", "kind": "target"}, tmp_path, seeds=(0, 1), episodes=2, horizon=60, backend="serial",
+    )  # fmt: skip
+    (row,) = result["rows"]
+    assert len(row["pnl"]) == 4
+    market = market_for("synth?minutes=10")
+    assert row["train_s"] == pytest.approx((market.end_ns - market.start_ns) / 2e9 - 60, abs=1)
+
+
+# -- the commands ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command() -> typer.Typer:
+    made = typer.Typer()
+    studies.add_to(made)
+    return made
+
+
+COMMON = ("--tape", "synth?minutes=5", "--seeds", "2", "--episodes", "2", "--backend", "serial", "--json")
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["sweep", "--policy", "random@target", "--extra-bps", "1", "--delay-ms", "5"], "extra_bps"),
+        (["regimes", "--policy", "random@target"], "bounds"),
+        (["random-entry", "--policy", "random@target", "--surrogates", "19"], "surrogates"),
+        (["splits", "--policy", "flat@target", "--groups", "3", "--tests", "1", "--horizon", "40"], "paths"),
+    ],
+)
+def test_commands_print_json_and_write_their_results(
+    command: typer.Typer, tmp_path: Path, words: list[str], key: str
+) -> None:
+    run = CliRunner().invoke(command, ["study", *words, *COMMON, "--out", str(tmp_path)], catch_exceptions=False)
+    assert run.exit_code == 0
+    printed = json.loads(run.output)
+    assert key in printed
+    (written,) = tmp_path.glob("*.json")
+    kept = json.loads(written.read_text())
+    assert {"command", "commit"} < set(kept)
+    assert {name: kept[name] for name in printed} == printed
+    assert written.with_suffix(".md").read_text().startswith("| ")
+
+
+def test_the_sharpe_command_reads_the_ledger(command: typer.Typer, tmp_path: Path) -> None:
+    from lobgym.agents.trials import record_trial
+
+    for number in range(20):
+        record_trial(tmp_path / "run", "tune", "x" * 64, "grid", str(number))
+    words = ["study", "sharpe", "--policy", "random@target", "--trials", str(tmp_path / "trials.jsonl")]
+    run = CliRunner().invoke(command, [*words, *COMMON[:6], "--json"], catch_exceptions=False)
+    printed = json.loads(run.output)
+    assert printed["trials"] == 20
+    assert printed["dsr"] < printed["psr"]
+    run = CliRunner().invoke(command, [*words, *COMMON[:6], "--this-tape"], catch_exceptions=False)
+    assert "best of 1 trials" in " ".join(run.output.split())
+
+
+def test_the_agents_command_refuses_unknown_studies(command: typer.Typer, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="alpha, martingale, corrections"):
+        CliRunner().invoke(command, ["study", "agents", "luck", "--out", str(tmp_path)], catch_exceptions=False)
