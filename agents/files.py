@@ -1,17 +1,26 @@
-"""Files of run folders: JSON that is written aside and renamed, and hashes."""
+"""Files of run folders: their names, JSON that is written aside and renamed, and hashes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from lobgym.agents.errors import RunFolderError
 
 __all__ = ["read_json", "sha256_file", "write_bytes", "write_json"]
+
+# In every run folder.
+CONFIG_FILE: Final = "config.json"
+SPEC_FILE: Final = "spec.json"
+RECORD_FILE: Final = "run.json"
+LOG_FOLDER: Final = "logs"
+# What tells whose run it is: that of one model, or EarnHFT's.
+MODEL_FILE: Final = "model.zip"
+ROUTER_FILE: Final = "router.npz"
 
 
 def sha256_file(path: Path) -> str:

@@ -29,6 +29,7 @@ from lobgym.runtime.bundle import LoadedBundle
 from lobgym.runtime.canonical import canonical_bytes, canonical_sha256, sha256_hex, sim_source_sha256
 from lobgym.runtime.errors import PolicyError
 from lobgym.runtime.hierarchy import NOBODY, MacroClock
+from lobgym.runtime.policy import OnnxPolicy
 from lobgym.runtime.totals import Totals
 from lobgym.sim.actions import EXECUTION
 from lobgym.sim.desk import Desk
@@ -219,7 +220,7 @@ class PaperRun:
         """The record of one decision, and what of it goes into the trace."""
         began = time.perf_counter_ns()
         observation = self._desk.observe()[0]
-        decision = decide(self.bundle, observation, self._low, self._high, self._safe, self._clock)
+        decision = decide(self.bundle.policy, observation, self._low, self._high, self._safe, self._clock)
         self.timing.decide_ns.append(time.perf_counter_ns() - began)
         intents, counts = self._intents = self._desk.plan(np.array([decision.codes], np.int32))
         rows = intents[list(INTENT_FIELDS)][0, : int(counts[0])].tolist()
@@ -298,7 +299,7 @@ def require_instrument(trained_on: dict[str, Any], instrument: Instrument) -> No
 
 
 def decide(
-    bundle: LoadedBundle,
+    policy: OnnxPolicy,
     observation: NDArray[np.float32],
     low: NDArray[np.float32],
     high: NDArray[np.float32],
@@ -309,15 +310,15 @@ def decide(
 
     `clock` is what a hierarchy remembers of its run; it counts this decision.
     """
-    if clock is not None and bundle.policy.reader is not None:
-        clock.tick(bundle.policy.reader.macro_steps)
+    if clock is not None and policy.reader is not None:
+        clock.tick(policy.reader.macro_steps)
     if not ((low <= observation) & (observation <= high)).all():  # false for NaN, too
         reason = OBS_RANGE if np.isfinite(observation).all() else OBS_NONFINITE
         return Decision(safe, reason, 0)
-    raw = bundle.policy.infer(observation)
+    raw = policy.infer(observation)
     if not np.isfinite(raw).all():
         return Decision(safe, OUTPUT_NONFINITE, 0)
-    verdict = bundle.policy.judge(raw, observation, clock)
+    verdict = policy.judge(raw, observation, clock)
     return Decision(verdict.codes, GUARD_OK, verdict.margin, verdict.choice, verdict.agent)
 
 

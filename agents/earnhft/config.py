@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from lobgym.agents.errors import TrainError
-from lobgym.agents.sb3.settings import refuse_unknown
+from lobgym.agents.plain import refuse_unknown
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.observation import ROUTER_COLUMNS, TARGET_COLUMNS, ObservationLayout

@@ -39,8 +39,8 @@ from lobgym.agents.earnhft.prices import HindsightPrices
 from lobgym.agents.earnhft.replay import Batch, Replay
 from lobgym.agents.earnhft.teacher import teach
 from lobgym.agents.errors import RunFolderError, TrainError
-from lobgym.agents.sb3.runs import write_json
-from lobgym.agents.sb3.train import deterministic_torch
+from lobgym.agents.files import write_json
+from lobgym.agents.torch_mode import deterministic_torch
 from lobgym.sim.desk import Desk
 from lobgym.sim.market import Market
 from lobgym.sim.mids import last_quoted_mid2

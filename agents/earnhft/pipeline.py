@@ -36,8 +36,8 @@ from lobgym.agents.earnhft.router import train_router
 from lobgym.agents.earnhft.segments import Segment, find_segments
 from lobgym.agents.earnhft.tournament import AgentPool, Scores, choose_pool, play_segments, together, warm_steps
 from lobgym.agents.errors import ModelHashError, RunFolderError
+from lobgym.agents.files import CONFIG_FILE, LOG_FOLDER, RECORD_FILE, ROUTER_FILE, SPEC_FILE, write_json
 from lobgym.agents.jobs import run_jobs
-from lobgym.agents.sb3.runs import write_json
 from lobgym.agents.trials import record_trial
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
@@ -46,18 +46,13 @@ from lobgym.sim.tape import open_tape
 
 __all__ = ["EarnHftRecord", "EarnHftResult", "load_earnhft", "train_earnhft"]
 
-CONFIG_FILE: Final = "config.json"
-SPEC_FILE: Final = "spec.json"
-RECORD_FILE: Final = "run.json"
 SEGMENTS_FILE: Final = "segments.json"
 SCORES_FILE: Final = "scores.npz"
-ROUTER_FILE: Final = "router.npz"
 CHOICE_FILE: Final = "router.json"
 LOW_FOLDER: Final = "low"
 LOW_RECORD: Final = "low.json"
 POOL_FOLDER: Final = "pool"
 JOBS_FOLDER: Final = "jobs"
-LOG_FOLDER: Final = "logs"
 _ENV: Final = "target"
 
 Progress = Callable[[str, int, int], None]

@@ -23,7 +23,8 @@ from lobgym.agents.earnhft.logs import ScalarLog
 from lobgym.agents.earnhft.network import QNet, QWeights
 from lobgym.agents.earnhft.parts import Parts, Span, limit_bps_units
 from lobgym.agents.errors import TrainError
-from lobgym.agents.sb3.train import deterministic_torch
+from lobgym.agents.files import LOG_FOLDER
+from lobgym.agents.torch_mode import deterministic_torch
 from lobgym.envs.router_core import RouterCore
 from lobgym.sim.market import Market
 
@@ -147,7 +148,7 @@ def train_router(
         TrainError: the net diverged.
     """
     root = Path(folder)
-    with deterministic_torch(config.threads), ScalarLog(root / "logs", "router") as log:
+    with deterministic_torch(config.threads), ScalarLog(root / LOG_FOLDER, "router") as log:
         candidates, counts = _learn(config, market, parts, pool, log, progress or _nobody)
     learnt = len(candidates)
     candidates += [constant_router(config, pool, label) for label in range(pool.labels)]

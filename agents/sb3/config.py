@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from lobgym.agents.errors import TrainError
+from lobgym.agents.plain import refuse_unknown
 from lobgym.agents.sb3.settings import (
     ALGOS,
     ALGOS_CONTINUOUS,
@@ -18,7 +19,6 @@ from lobgym.agents.sb3.settings import (
     QrDqnSettings,
     RouterSettings,
     SacSettings,
-    refuse_unknown,
     update_schedule,
 )
 from lobgym.envs import RewardTerms

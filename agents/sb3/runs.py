@@ -29,20 +29,15 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from lobgym.agents.errors import ModelHashError, RunFolderError
-from lobgym.agents.files import read_json, sha256_file, write_json
+from lobgym.agents.files import CONFIG_FILE, MODEL_FILE, RECORD_FILE, ROUTER_FILE, SPEC_FILE, read_json, sha256_file
 from lobgym.agents.sb3.config import TrainConfig
 from lobgym.agents.sb3.models import build_model
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 
-__all__ = ["BestModel", "LoadedRun", "RunRecord", "load_run", "sha256_file", "weights_digest", "write_json"]
+__all__ = ["BestModel", "LoadedRun", "RunRecord", "load_run", "weights_digest"]
 
-CONFIG_FILE: Final = "config.json"
-RECORD_FILE: Final = "run.json"
-SPEC_FILE: Final = "spec.json"
-MODEL_FILE: Final = "model.zip"
 BEST_FILE: Final = "best_model.zip"
-LOG_FOLDER: Final = "logs"
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,7 @@ def load_run(folder: str | Path, which: Literal["last", "best"] = "last") -> Loa
         LayoutError: observation columns that have changed their meaning since.
     """
     root = Path(folder)
-    if (root / "router.npz").exists():
+    if (root / ROUTER_FILE).exists():
         raise RunFolderError(f"{root} is a run of EarnHFT, not of one model: `lobgym export` it and give the bundle")
     config = TrainConfig.from_json(read_json(root / CONFIG_FILE))
     try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final
 
 from lobgym.agents.errors import TrainError
 
@@ -19,7 +19,6 @@ __all__ = [
     "QrDqnSettings",
     "RouterSettings",
     "SacSettings",
-    "refuse_unknown",
     "update_schedule",
 ]
 
@@ -205,23 +204,3 @@ def _check(settings: Any, **ranges: tuple[float, float]) -> None:
                 raise TrainError(f"expected an integer {name} from {low} to {high}, got {value!r}")
         elif not isinstance(value, (int, float)) or isinstance(value, bool) or not low < value <= high:
             raise TrainError(f"expected {name} above {low:g} and at most {high:g}, got {value!r}")
-
-
-def refuse_unknown(cls: type, data: Any, what: str, where: str = "") -> None:
-    """Raise TrainError for fields, at any depth, that a dataclass does not have.
-
-    msgspec ignores them; a setting that nobody reads is a mistake.
-    """
-    if not isinstance(data, dict):
-        return
-    known = {one.name for one in fields(cls)}
-    unknown = sorted(str(name) for name in set(data) - known)
-    if unknown:
-        raise TrainError(
-            f"unknown fields {', '.join(where + name for name in unknown)} in {what}: expected "
-            f"{', '.join(sorted(known))}"
-        )
-    for name, hint in get_type_hints(cls).items():
-        for kind in (hint, *get_args(hint)):
-            if name in data and isinstance(kind, type) and is_dataclass(kind):
-                refuse_unknown(kind, data[name], what, f"{where}{name}.")

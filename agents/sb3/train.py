@@ -10,21 +10,19 @@ goes on from its last checkpoint (`resume`) and ends in the weights that it woul
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import msgspec
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
 from lobgym.agents.errors import RunFolderError
-from lobgym.agents.files import read_json, write_json
+from lobgym.agents.files import CONFIG_FILE, LOG_FOLDER, MODEL_FILE, RECORD_FILE, SPEC_FILE, read_json, write_json
 from lobgym.agents.sb3.callbacks import ProgressCallback, TradingCallback
 from lobgym.agents.sb3.checkpoint import Checkpoint, load_checkpoint, read_checkpoint, save_model
 from lobgym.agents.sb3.config import TrainConfig
@@ -32,16 +30,9 @@ from lobgym.agents.sb3.environment import make_env, make_training_env, make_vali
 from lobgym.agents.sb3.logs import make_logger
 from lobgym.agents.sb3.milestones import Milestones, StopTraining, require_finite
 from lobgym.agents.sb3.models import build_model
-from lobgym.agents.sb3.runs import (
-    CONFIG_FILE,
-    LOG_FOLDER,
-    MODEL_FILE,
-    RECORD_FILE,
-    SPEC_FILE,
-    RunRecord,
-    weights_digest,
-)
+from lobgym.agents.sb3.runs import RunRecord, weights_digest
 from lobgym.agents.sb3.zoo import ledger_folder, write_zoo_model, write_zoo_settings
+from lobgym.agents.torch_mode import deterministic_torch
 from lobgym.agents.trials import record_trial
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
@@ -137,19 +128,6 @@ def config_digest(config: TrainConfig) -> str:
     """sha256 over everything that decides what a run learns, the folder left out."""
     plain = config.to_json() | {"out": ""}
     return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
-
-
-@contextmanager
-def deterministic_torch(threads: int) -> Iterator[None]:
-    """Torch with deterministic kernels and a fixed number of threads; the former settings return at the end."""
-    before_threads, before_mode = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before_threads)
-        torch.use_deterministic_algorithms(before_mode)
 
 
 def _run(config: TrainConfig, folder: Path, env: VecEnv, checkpoint: Checkpoint | None, watch: _Watch) -> TrainResult:

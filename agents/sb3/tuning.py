@@ -25,11 +25,10 @@ import optuna
 from optuna.trial import TrialState
 
 from lobgym.agents.errors import TuneError
-from lobgym.agents.files import read_json
+from lobgym.agents.files import CONFIG_FILE, RECORD_FILE, read_json
 from lobgym.agents.sb3.config import TrainConfig
 from lobgym.agents.sb3.defaults import Dimension, assignment, merged
 from lobgym.agents.sb3.milestones import EVALUATIONS_FILE
-from lobgym.agents.sb3.runs import CONFIG_FILE, RECORD_FILE
 from lobgym.agents.sb3.train import config_digest, resume, train
 from lobgym.agents.trials import record_trial
 from lobgym.envs.markets import market_for

@@ -14,8 +14,9 @@ from lobgym.agents.earnhft.export import export_agent, hierarchy_graph
 from lobgym.agents.earnhft.network import QPolicy
 from lobgym.agents.earnhft.parity import check_agent, check_hierarchy, collect_episodes
 from lobgym.agents.earnhft.parts import Parts
-from lobgym.agents.earnhft.pipeline import ROUTER_FILE, load_earnhft
+from lobgym.agents.earnhft.pipeline import load_earnhft
 from lobgym.agents.errors import ExportError
+from lobgym.agents.files import ROUTER_FILE
 from lobgym.agents.onnx.export import export_policy
 from lobgym.agents.onnx.parity import OnnxPolicy, ParityReport, check_parity, extreme_observations
 from lobgym.agents.sb3.rollout import collect_observations

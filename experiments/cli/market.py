@@ -75,8 +75,8 @@ def _measured(name: str) -> Measures:
 def _write_page(out: Path, data: dict[str, Any], a: Measures, b: Measures) -> None:
     import lobgym
     from lobgym.experiments.cli.console import command_line
+    from lobgym.experiments.files import write_text
     from lobgym.experiments.pages.comparison import render_comparison
-    from lobgym.experiments.pages.leaderboard import write_text
     from lobgym.experiments.source import commit_of_source
 
     commit = commit_of_source()

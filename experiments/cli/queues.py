@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lobgym.experiments.cli.console import JsonFlag, console, print_json, progress_bar, working
 from lobgym.experiments.errors import ExperimentError
-from lobgym.experiments.pages.leaderboard import write_text
+from lobgym.experiments.files import write_text
 from lobgym.experiments.queue_score import HiddenMarkets, play, read_bitstamp_orders, score
 from lobgym.experiments.queue_score.report import (
     HEADS,

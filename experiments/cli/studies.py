@@ -273,7 +273,7 @@ def _keep(out: Path, name: str, result: dict[str, Any], lines: list[str]) -> Non
     """NAME.json and NAME.md, each aside and then renamed."""
     import msgspec
 
-    from lobgym.experiments.pages.leaderboard import write_text
+    from lobgym.experiments.files import write_text
     from lobgym.experiments.source import commit_of_source
 
     data = {"command": command_line(), "commit": commit_of_source(), **result}

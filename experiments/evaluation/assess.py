@@ -13,15 +13,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from lobgym.agents.earnhft.pipeline import ROUTER_FILE, load_earnhft
+from lobgym.agents.earnhft.pipeline import load_earnhft
+from lobgym.agents.files import CONFIG_FILE, ROUTER_FILE
 from lobgym.agents.policy import ModelPolicy, Policy
 from lobgym.agents.sb3.config import ENV_IDS
 from lobgym.agents.sb3.environment import Outcome, core_of, env_keywords, play
-from lobgym.agents.sb3.runs import CONFIG_FILE, load_run
+from lobgym.agents.sb3.runs import load_run
 from lobgym.envs import RewardTerms
 from lobgym.envs.markets import market_for
 from lobgym.envs.sb3 import make_sb3_vec_env
-from lobgym.experiments.bundles.served import BundlePolicy
+from lobgym.experiments.bundles.served import ServedPolicy
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.evaluate import EPISODES_MAX
 from lobgym.experiments.evaluation.stats import Interval, bootstrap_interval, fixed_mean
@@ -146,7 +147,7 @@ def open_subject(folder: str | Path, which: Literal["last", "best"] = "last") ->
         )
     if (root / MANIFEST_FILE).is_file():
         bundle = load_bundle(root, allow_ungated=True)
-        policy = BundlePolicy(bundle)
+        policy = ServedPolicy.of(bundle)
         manifest = bundle.manifest
         digest = manifest.tape_digests[0] if manifest.tape_digests else ""
         return Subject(

@@ -22,7 +22,8 @@ from lobgym.agents.sb3.runs import load_run
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.evaluate import Evaluation, Evaluator
 from lobgym.experiments.evaluation.stats import Interval, bootstrap_interval, fixed_mean
-from lobgym.experiments.pages.leaderboard import render_page, write_text
+from lobgym.experiments.files import write_text
+from lobgym.experiments.pages.leaderboard import render_page
 from lobgym.experiments.pages.svg import format_fixed, shared_decimals
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec

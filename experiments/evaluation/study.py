@@ -15,7 +15,7 @@ from lobgym.agents.sb3.config import TrainConfig
 from lobgym.agents.sb3.defaults import merged, read_defaults
 from lobgym.agents.sb3.runs import load_run
 from lobgym.envs.markets import market_for
-from lobgym.experiments.bundles.served import BundlePolicy
+from lobgym.experiments.bundles.served import ServedPolicy
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.evaluate import EvalConfig, Evaluator
 from lobgym.experiments.evaluation.leaderboard import Entry, Leaderboard, build_leaderboard, trained_entry
@@ -171,7 +171,7 @@ class Study:
         for folder in bundles:
             bundle = load_bundle(folder, allow_ungated=True)
             require_instrument(bundle.manifest.instrument, self.market.instrument)
-            found.append(Entry((BundlePolicy(bundle),), bundle.spec, "trained", bundle.manifest.name))
+            found.append(Entry((ServedPolicy.of(bundle),), bundle.spec, "trained", bundle.manifest.name))
         return found
 
     def _same_cut(self, config: TrainConfig) -> bool:

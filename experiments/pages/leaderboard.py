@@ -6,9 +6,7 @@ give the same bytes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from lobgym.experiments.pages.frame import html_text, legend_of, page_of, tile
@@ -22,7 +20,7 @@ from lobgym.experiments.pages.svg import (
     whisker,
 )
 
-__all__ = ["render_page", "shared_domain", "write_text"]
+__all__ = ["render_page", "shared_domain"]
 
 # Key of a row, head, unit below it, whether the figure carries its sign, and how a share is written.
 _COLUMNS = (
@@ -34,19 +32,6 @@ _COLUMNS = (
     ("turnover", "turnover", "", False, False),
     ("fees", "fees", "", False, False),
 )
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file aside, then rename it: a reader sees the old one or the new one, never half of one."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(target.name + ".part")
-    try:
-        aside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(aside, target)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
 
 
 def render_page(

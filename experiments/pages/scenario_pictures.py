@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from lobgym.experiments.pages.leaderboard import write_text
+from lobgym.experiments.files import write_text
 from lobgym.experiments.pages.svg import Series, line_chart
 from lobgym.sim.records import BBO, BUY
 from lobgym.sim.scenarios import SCENARIOS, open_scenario

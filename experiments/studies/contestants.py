@@ -6,7 +6,7 @@
 | a bundle's folder | its ONNX network, read as in service                     | the desk that the bundle pins    |
 | a run's folder    | what `lobgym train` left, exported                       | the desk that it was trained at  |
 | an EarnHFT folder | its hierarchy                                            | the desk that it was trained at  |
-| `RUN#single`, ... | that with a part taken away (`experiments.ablations`)    | the desk that it was trained at  |
+| `RUN#single`, ... | that with a part taken away (`studies.ablations`)        | the desk that it was trained at  |
 | `module:function` | what `function(market)` returns, a `(policy, desk spec)` | that desk                        |
 
 The venue and, of policies written by hand, the time between two decisions may be changed.
@@ -21,17 +21,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from lobgym.agents.baselines import BASELINES, available_baselines, open_baseline
+from lobgym.agents.files import LOG_FOLDER, MODEL_FILE, ROUTER_FILE
 from lobgym.agents.policy import Policy
 from lobgym.experiments.errors import EvaluationError
+from lobgym.runtime.manifest import MANIFEST_FILE
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
 
 __all__ = ["Contestant"]
 
-_MARKS: Final = (("bundle", "manifest.json"), ("earnhft", "router.npz"), ("run", "model.zip"))
+_MARKS: Final = (("bundle", MANIFEST_FILE), ("earnhft", ROUTER_FILE), ("run", MODEL_FILE))
 WARM_NS: Final = 60_000_000_000  # of a tape's beginning, where what is observed has not yet filled its windows
-_IGNORED: Final = ("logs", "low")  # of a run folder: what does not decide how its policy acts
+_IGNORED: Final = (LOG_FOLDER, "low")  # of a run folder: what does not decide how its policy acts
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,13 @@ class Contestant:
 
 
 def _bundle(folder: Path, market: Market) -> tuple[Policy, DeskSpec]:
-    from lobgym.experiments.suite.players import ServedPolicy
+    from lobgym.experiments.bundles.served import ServedPolicy
     from lobgym.runtime.bundle import load_bundle
     from lobgym.runtime.engine import require_instrument
 
     bundle = load_bundle(folder, allow_ungated=True)
     require_instrument(bundle.manifest.instrument, market.instrument)
-    return ServedPolicy(bundle.policy, bundle.spec, bundle.manifest.name), bundle.spec
+    return ServedPolicy.of(bundle, ranked=True), bundle.spec
 
 
 def _run(folder: Path, market: Market) -> tuple[Policy, DeskSpec]:

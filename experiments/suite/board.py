@@ -21,7 +21,7 @@ from rich.table import Table
 import lobgym
 from lobgym.experiments.evaluation.intervals import iqm, iqm_interval
 from lobgym.experiments.evaluation.stats import bootstrap_interval, fixed_mean
-from lobgym.experiments.pages.leaderboard import write_text
+from lobgym.experiments.files import write_text
 from lobgym.experiments.pages.svg import format_fixed, shared_decimals
 from lobgym.experiments.suite.plan import SuitePlan, source_sha256
 from lobgym.experiments.suite.players import Player

@@ -27,7 +27,7 @@ import msgspec
 import lobgym
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.study import Study
-from lobgym.experiments.pages.leaderboard import write_text
+from lobgym.experiments.files import write_text
 from lobgym.runtime.canonical import sim_source_sha256
 from lobgym.sim.money import mark_value
 from lobgym.sim.view import best_ask, best_bid, cursor_at

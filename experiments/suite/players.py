@@ -17,11 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lobgym.agents.baselines import Suite, available_baselines, make_suite
 from lobgym.agents.policy import Policy
+from lobgym.experiments.bundles.served import ServedPolicy
 from lobgym.experiments.errors import EvaluationError, SubmissionError, UnfitError
 from lobgym.runtime.bundle import LoadedBundle, load_bundle, read_capped
 from lobgym.runtime.canonical import sha256_hex
@@ -36,7 +34,7 @@ from lobgym.sim.instrument import Instrument
 from lobgym.sim.market import Market
 from lobgym.sim.pace import PACES
 
-__all__ = ["Player", "ServedPolicy", "baseline_players", "bundle_player", "keep_bundle", "open_player", "run_players"]
+__all__ = ["Player", "baseline_players", "bundle_player", "keep_bundle", "open_player", "run_players"]
 
 KINDS: Final = ("grid", "target", "maker")
 MODELS: Final = "models"
@@ -96,40 +94,6 @@ class Player:
         }
 
 
-class ServedPolicy:
-    """A network acts for a batch as it acts in service: one observation at a time, by the runtime's own reading.
-
-    Unlike `lobgym.experiments.bundles.served.BundlePolicy` it has no guard that would act in its place.
-
-    Raises:
-        SubmissionError: outputs that are not finite; there is nothing to rank.
-    """
-
-    def __init__(self, policy: OnnxPolicy, spec: DeskSpec, name: str) -> None:
-        self.name = name
-        self._policy = policy
-        self._spec = spec
-        self.reset(0)
-
-    def reset(self, lanes: int, seed: int = 0) -> None:
-        """See `Policy.reset`."""
-        self._clocks = [self._policy.clock() for _ in range(lanes)]
-
-    def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
-        """See `Policy.act`."""
-        codes = np.empty((len(observations), self._spec.action.size), np.int32)
-        reader = self._policy.reader
-        for lane, row in enumerate(np.ascontiguousarray(observations, dtype=np.float32)):
-            clock = self._clocks[lane]
-            if clock is not None and reader is not None:
-                clock.tick(reader.macro_steps)
-            raw = self._policy.infer(row)
-            if not np.isfinite(raw).all():
-                raise SubmissionError(f"{self.name} gives outputs that are not finite: {raw[:8]} ...; it is not ranked")
-            codes[lane] = self._policy.judge(raw, row, clock).codes
-        return self._spec.action.encode(codes)
-
-
 def open_player(
     task: dict[str, Any], root: Path, market: Market, interval_ns: int, train_span_ns: tuple[int, int]
 ) -> tuple[tuple[Policy, ...], DeskSpec]:
@@ -156,13 +120,13 @@ def open_player(
             data = (root / MODELS / f"{digest}.onnx").read_bytes()
             if sha256_hex(data) != digest:
                 raise SubmissionError(f"{root / MODELS / digest}.onnx was changed: expected {digest}")
-            policies.append(ServedPolicy(OnnxPolicy(data, trained), trained, digest[:12]))
+            policies.append(ServedPolicy(OnnxPolicy(data, trained), trained, digest[:12], ranked=True))
         return tuple(policies), judged_spec(trained, market)
     (digest,) = task["digests"]
     bundle = load_bundle(root / BUNDLES / digest, allow_ungated=True)
     if bundle.manifest_sha256 != digest:
         raise SubmissionError(f"{bundle.path} was changed: its manifest has sha256 {bundle.manifest_sha256}")
-    return (ServedPolicy(bundle.policy, bundle.spec, bundle.manifest.name),), judged_spec(bundle.spec, market)
+    return (ServedPolicy.of(bundle, ranked=True),), judged_spec(bundle.spec, market)
 
 
 _fitted: dict[tuple[str, int, tuple[int, int]], Suite] = {}  # of the market that this worker is at
@@ -234,7 +198,7 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
         EvaluationError: runs of one policy at different desks, neither one nor one for each seed, or a router alone.
         ExportError: a hierarchy whose export decides otherwise.
     """
-    from lobgym.agents.earnhft.pipeline import ROUTER_FILE
+    from lobgym.agents.files import ROUTER_FILE
     from lobgym.agents.onnx.export import export_policy
     from lobgym.agents.sb3.runs import load_run
 

@@ -13,7 +13,7 @@ from lobgym.agents.jobs import run_jobs, task_key
 from lobgym.agents.trials import count_trials, ledger_of, record_trial
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.study import TEST_FRACTION
-from lobgym.experiments.pages.leaderboard import write_text
+from lobgym.experiments.files import write_text
 from lobgym.experiments.suite.board import SuiteBoard, SuiteEntry
 from lobgym.experiments.suite.cells import CELLS, MARKETS, cell_digest, run_cell
 from lobgym.experiments.suite.plan import SuitePlan, prepare_market, source_sha256

@@ -22,7 +22,7 @@ from lobgym.agents.errors import JobError
 from lobgym.agents.trials import record_trial
 from lobgym.envs.markets import market_for
 from lobgym.experiments.errors import EvaluationError, SubmissionError
-from lobgym.experiments.pages.leaderboard import write_text
+from lobgym.experiments.files import write_text
 from lobgym.experiments.suite.board import SuiteEntry
 from lobgym.experiments.suite.cells import MARKETS
 from lobgym.experiments.suite.plan import TAPE_FILE, SuitePlan

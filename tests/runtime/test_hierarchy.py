@@ -153,7 +153,7 @@ def test_the_guard_acts_for_nobody_and_the_clock_goes_on(make: Make, market: Mar
     for number in range(MACRO * 4):
         held = clock.agent
         seen = bad if number in guarded else good
-        decision = decide(bundle, seen, spec.layout.low, spec.layout.high, spec.idle_codes, clock)
+        decision = decide(bundle.policy, seen, spec.layout.low, spec.layout.high, spec.idle_codes, clock)
         if number in guarded:
             assert (decision.choice, decision.agent, decision.codes) == (NOBODY, NOBODY, spec.idle_codes)
             assert clock.agent == held

@@ -10,17 +10,13 @@ from lobgym.agents.earnhft.config import EarnHftConfig
 from lobgym.agents.earnhft.hierarchy import HierarchyPolicy
 from lobgym.agents.earnhft.network import QWeights
 from lobgym.agents.earnhft.pipeline import (
-    CONFIG_FILE,
     POOL_FOLDER,
-    RECORD_FILE,
-    ROUTER_FILE,
-    SPEC_FILE,
     EarnHftRecord,
     EarnHftResult,
     load_earnhft,
 )
 from lobgym.agents.earnhft.tournament import AgentPool
-from lobgym.agents.sb3.runs import write_json
+from lobgym.agents.files import CONFIG_FILE, RECORD_FILE, ROUTER_FILE, SPEC_FILE, write_json
 from lobgym.envs.markets import market_for
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from lobgym.agents.errors import CheckpointError, RunFolderError, TrainError
+from lobgym.agents.files import sha256_file
 from lobgym.agents.sb3.checkpoint import read_checkpoint
 from lobgym.agents.sb3.config import PpoSettings, TrainConfig
-from lobgym.agents.sb3.runs import load_run, sha256_file
+from lobgym.agents.sb3.runs import load_run
 from lobgym.agents.sb3.settings import DqnSettings, LstmSettings, QrDqnSettings, RouterSettings, SacSettings
 from lobgym.agents.sb3.train import resume, train
 from lobgym.agents.trials import read_trials

@@ -11,11 +11,12 @@ from sb3_contrib import QRDQN, RecurrentPPO
 from stable_baselines3 import DQN, PPO, SAC
 
 from lobgym.agents.errors import ModelHashError, RunFolderError
+from lobgym.agents.files import sha256_file
 from lobgym.agents.onnx.export import export_policy
 from lobgym.agents.onnx.parity import check_parity
 from lobgym.agents.sb3.config import ENV_IDS, DqnSettings, PpoSettings, TrainConfig
 from lobgym.agents.sb3.rollout import collect_observations
-from lobgym.agents.sb3.runs import load_run, sha256_file
+from lobgym.agents.sb3.runs import load_run
 from lobgym.agents.sb3.settings import LstmSettings, QrDqnSettings, RouterSettings, SacSettings
 from lobgym.agents.sb3.train import TrainResult, train
 

@@ -12,7 +12,7 @@ from lobgym.agents.earnhft.parity import HierarchyParity, collect_episodes
 from lobgym.agents.earnhft.pipeline import EarnHftResult
 from lobgym.agents.errors import ExportError
 from lobgym.experiments.bundles.export import PARITY_OBSERVATIONS, export_run
-from lobgym.experiments.bundles.served import BundlePolicy
+from lobgym.experiments.bundles.served import ServedPolicy
 from lobgym.experiments.evaluation.evaluate import EvalConfig, Evaluator
 from lobgym.experiments.evaluation.study import Study
 from lobgym.governance import run_gates
@@ -67,7 +67,7 @@ def test_a_run_becomes_one_bundle_that_was_compared(result: EarnHftResult, tmp_p
 
 def test_what_is_served_decides_as_what_was_trained(result: EarnHftResult, bundle: Path, market: Market) -> None:
     """The runtime's code beside the original, along episodes of several macro steps, lane by lane."""
-    original, served = result.hierarchy, BundlePolicy(load_bundle(bundle, allow_ungated=True))
+    original, served = result.hierarchy, ServedPolicy.of(load_bundle(bundle, allow_ungated=True))
     episodes = collect_episodes(original, result.spec, market, market.start_ns, market.end_ns, 40 * 24, 24)
     original.reset(24)
     served.reset(24)

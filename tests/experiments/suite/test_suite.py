@@ -24,13 +24,13 @@ from lobgym.agents.errors import JobError
 from lobgym.agents.sb3.config import PpoSettings, TrainConfig
 from lobgym.agents.sb3.train import train
 from lobgym.agents.trials import LEDGER_FILE, read_trials
+from lobgym.experiments.bundles.served import ServedPolicy
 from lobgym.experiments.cli import app
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.evaluate import Evaluator
 from lobgym.experiments.evaluation.study import Study
 from lobgym.experiments.suite.board import SuiteBoard
 from lobgym.experiments.suite.plan import SuitePlan
-from lobgym.experiments.suite.players import ServedPolicy
 from lobgym.experiments.suite.run import Workers, run_suite
 from lobgym.runtime.bundle import load_bundle
 from lobgym.runtime.engine import DECISION
@@ -227,7 +227,7 @@ def test_a_hierarchy_is_ranked_by_the_decisions_that_it_takes_in_service(
     bundle = load_bundle(make_bundle("target", "chain", network, hierarchy=HIERARCHY), allow_ungated=True)
     run_paper(bundle, tape, tmp_path / "j", steps=60, market=market)
     recorded = [one.body["codes"] for one in read_journal(tmp_path / "j").records if one.kind == DECISION]
-    policy = ServedPolicy(bundle.policy, bundle.spec, "chain")
+    policy = ServedPolicy.of(bundle, ranked=True)
     for lanes in (1, 3):
         desk = Desk(bundle.spec, market, lanes)
         desk.reset(np.full(lanes, market.start_ns, np.int64), 0)
