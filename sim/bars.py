@@ -20,6 +20,7 @@ from lobgym.sim.kept import keep
 from lobgym.sim.memory import address_of, member, table
 from lobgym.sim.mids import mid2_of, next_stamp
 from lobgym.sim.records import EVENT_DTYPE, FUNDING
+from lobgym.sim.tops import TOP_DTYPE
 from lobgym.sim.trail import (
     FLOW_DTYPE,
     MARK_DTYPE,
@@ -52,6 +53,8 @@ __all__ = [
     "natr_bps",
     "quote_at",
     "quote_before",
+    "top_at",
+    "top_before",
     "trade_at",
     "trade_before",
     "volatility_bps",
@@ -84,36 +87,43 @@ Bars: TypeAlias = Any  # a record of BARS_DTYPE
 second_at = table(BARS_DTYPE, "seconds", SECOND_DTYPE)  # (bars, index), as are the following ones
 quote_at = table(BARS_DTYPE, "quotes", QUOTE_DTYPE)
 trade_at = table(BARS_DTYPE, "trades", TRADE_DTYPE)
+top_at = table(BARS_DTYPE, "tops", TOP_DTYPE)
 funding_at = table(BARS_DTYPE, "fundings", FUNDING_DTYPE)
 _funding_ns = member(BARS_DTYPE, "fundings", FUNDING_DTYPE, "ns")
 _quote_ns = member(BARS_DTYPE, "quotes", QUOTE_DTYPE, "ns")
 _trade_ns = member(BARS_DTYPE, "trades", TRADE_DTYPE, "ns")
 _flow_ns = member(BARS_DTYPE, "flows", FLOW_DTYPE, "ns")
+_top_ns = member(BARS_DTYPE, "tops", TOP_DTYPE, "ns")
 _flow = member(BARS_DTYPE, "flows", FLOW_DTYPE, "flow")
 _quote_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "quote")
 _trade_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "trade")
 _flow_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "flow")
+_top_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "top")
 _row_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "row")
 
-_COMPILED: weakref.WeakKeyDictionary[Market, tuple[bool, Bars]] = weakref.WeakKeyDictionary()
+_COMPILED: weakref.WeakKeyDictionary[Market, tuple[Bars, bool, bool]] = weakref.WeakKeyDictionary()
 
 
-def bars_of(market: Market, with_flow: bool) -> Bars:
+def bars_of(market: Market, with_flow: bool, with_tops: bool) -> Bars:
     """The bars of a market's local book, compiled when first asked for."""
-    has_flow, bars = _COMPILED.get(market, (False, None))
-    if bars is None or (with_flow and not has_flow):
-        bars = compile_bars(market.local, with_flow, market.tape.events)
-        _COMPILED[market] = (with_flow, bars)
+    bars, has_flow, has_tops = _COMPILED.get(market, (None, False, False))
+    if bars is None or (with_flow and not has_flow) or (with_tops and not has_tops):
+        with_flow, with_tops = with_flow or has_flow, with_tops or has_tops
+        bars = compile_bars(market.local, with_flow, with_tops, market.tape.events, market.depth_only)
+        _COMPILED[market] = (bars, with_flow, with_tops)
     return bars
 
 
-def compile_bars(local: Book, with_flow: bool = False, events: NDArray[np.void] | None = None) -> Bars:
+def compile_bars(
+    local: Book, with_flow: bool = False, with_tops: bool = False, events: NDArray[np.void] | None = None,
+    ghosts: bool = False,
+) -> Bars:  # fmt: skip
     """Bars and trail of a local book, a record that keeps its tables. O(bars + changes of the bests + prints).
 
-    Only `with_flow` can the order flow be looked up; it costs a pass over all rows. Funding comes from the tape's
-    events, EVENT_DTYPE[n].
+    Only `with_flow` can the order flow be looked up, only `with_tops` what the best levels hold; each costs a pass over
+    all rows. Funding comes from the tape's events, EVENT_DTYPE[n]; `ghosts` is that of `make_view`.
     """
-    values, kept = compile_trail(local, with_flow)
+    values, kept = compile_trail(local, ghosts, with_flow, with_tops)
     origin = int(local.ns[0]) // BAR_NS * BAR_NS if len(local.ns) else 0
     size = (int(local.ns[-1]) - origin) // BAR_NS + 1 if len(local.ns) else 0
     seconds = np.zeros(size + 1, SECOND_DTYPE)
@@ -190,6 +200,15 @@ def flow_at(bars: Bars, t_ns: int) -> int:
     while _flow_ns(bars, at + 1) <= t_ns:
         at += 1
     return int(_flow(bars, at))
+
+
+@njit_leaf
+def top_before(bars: Bars, t_ns: int) -> int:
+    """The last entry of what the best levels hold that is stamped at or before `t_ns`."""
+    at = _top_mark(bars, mark_before(bars, t_ns))
+    while _top_ns(bars, at + 1) <= t_ns:
+        at += 1
+    return int(at)
 
 
 @njit_leaf

@@ -119,7 +119,7 @@ class Desk:
         self._counts = np.zeros(lanes, np.int64)
         self._tables = Tables(
             self.session.world,
-            bars_of(market, spec.layout.wants_flow),
+            bars_of(market, spec.layout.wants_flow, spec.layout.wants_tops),
             spec.risk.values,
             spec.quoter_values,
             make_encoder(spec.layout, spec.position_lots_max, lanes),

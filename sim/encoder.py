@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobgym.sim.bars import Bars
-from lobgym.sim.columns.book import LEVEL_DTYPE, LEVELS_MAX, fetch_levels, level_columns
+from lobgym.sim.best_levels import LEVEL_DTYPE, LEVELS_MAX, fetch_levels
+from lobgym.sim.columns.book import level_columns, top_columns
 from lobgym.sim.columns.catalog import COLUMNS, PARTS, number_of, part
 from lobgym.sim.columns.clock import clock_columns
 from lobgym.sim.columns.custom import addresses_of
@@ -45,7 +46,8 @@ __all__ = ["Encoder", "encode_lane", "make_encoder", "prepare_lane"]
 
 _BOOK_AGE: Final = number_of("book_age")
 _QUOTE: Final = part("quote")
-_LEVELS: Final = part("levels")
+_TOPS: Final = part("tops")
+_EACH: Final = part("each")
 _BARS: Final = part(*(name for name in PARTS if name.startswith("bars_")))
 _QUEUE: Final = part("queue")
 _CLOCK: Final = part("clock")
@@ -107,7 +109,7 @@ def _rare_columns(
 @njit_leaf
 def prepare_lane(local: BookView, encoder: Encoder, w: World, i: int) -> None:
     """Ask for what `encode_lane` will read of lane `i`'s book, and wait for nothing."""
-    if encoder["needs"] & _LEVELS:
+    if encoder["needs"] & _EACH:
         fetch_levels(local, lane_at(w, i)["local_cursor"])
 
 
@@ -138,8 +140,10 @@ def encode_lane(
         mid2, spread_bps = quote_columns(bars, encoder, seen_ns)
     if needs & _RETURNS:
         return_columns(bars, encoder, t_ns, seen_ns, mid2)
-    if needs & _LEVELS:
-        depth = level_columns(local, encoder, cursor, mid2, spread_bps)
+    if needs & _TOPS:
+        depth = top_columns(bars, encoder, seen_ns, mid2, spread_bps)
+    if needs & _EACH:
+        level_columns(local, encoder, cursor, mid2, depth)
     if needs & _FLOWS:
         flow_columns(bars, encoder, t_ns, seen_ns, depth)
     if needs & _BARS:

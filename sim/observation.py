@@ -113,6 +113,11 @@ class ObservationLayout:
         return any(part.startswith("flow_") for spec in self.specs for part in spec.parts)
 
     @property
+    def wants_tops(self) -> bool:
+        """Whether a column reads what the best levels hold together, which is compiled only for those who do."""
+        return any("tops" in spec.parts for spec in self.specs)
+
+    @property
     def lookback_ns(self) -> int:
         """How far back the columns look, nanoseconds; those that nothing bounds (vpin) are left out."""
         return max(spec.lookback_s for spec in self.specs) * 1_000_000_000

@@ -1,10 +1,10 @@
 """`Trail`: what the local book's past says, compiled once along the tape, to be looked up by time.
 
-Three lists, an entry for each stamp after which something is another than before: the best quotes, the sums of what
-was printed, and the order flow at the bests. Whoever asks for a time t gets the last entry stamped at or before t.
-Marks in time say where in each list a search begins, so that it costs one access and a few steps, not a binary search
-over the whole tape. Entry 0 of each list is stamped before all times and says that nothing has happened; the last one
-is stamped behind all times and is never the answer.
+Lists with an entry for each stamp after which something is another than before: the best quotes, the sums of what was
+printed, the order flow at the bests, and what the best levels hold (`lobgym.sim.tops`). Whoever asks for a time t gets
+the last entry stamped at or before t. Marks in time say where in each list a search begins, so that it costs one access
+and a few steps, not a binary search over the whole tape. Entry 0 of each list is stamped before all times and says that
+nothing has happened; the last one is stamped behind all times and is never the answer.
 
 Everything here depends on the tape up to that time alone, not on where a lane started.
 """
@@ -21,6 +21,7 @@ from lobgym.sim.jit import njit_leaf, njit_lean
 from lobgym.sim.memory import address_of
 from lobgym.sim.mids import next_stamp
 from lobgym.sim.records import BUY
+from lobgym.sim.tops import TOP_DTYPE, fill_tops, levels_scratch
 from lobgym.sim.view import BookView, ask_change, bid_change, make_view, print_of, row_key, row_ns, row_word
 
 __all__ = [
@@ -62,20 +63,23 @@ MARK_DTYPE: Final = np.dtype([
     ("quote", np.int32),  # last entry of each list that is stamped before the mark
     ("trade", np.int32),
     ("flow", np.int32),
+    ("top", np.int32),
     ("row", np.int32),  # rows stamped before the mark
 ])  # fmt: skip
 
 # Fields of a header that leads to a trail; all int64.
-TRAIL_FIELDS: Final = ("quotes", "trades", "flows", "marks", "mark_count", "mark_origin", "mark_shift")
+TRAIL_FIELDS: Final = ("quotes", "trades", "flows", "tops", "marks", "mark_count", "mark_origin", "mark_shift")
 
 
-def compile_trail(local: Book, with_flow: bool) -> tuple[dict[str, int], tuple[Any, ...]]:
-    """Compile the trail of a local book. O(changes of its bests + prints), with the flow O(rows).
+def compile_trail(
+    local: Book, ghosts: bool, with_flow: bool, with_tops: bool
+) -> tuple[dict[str, int], tuple[Any, ...]]:
+    """Compile the trail of a local book. O(changes of its bests + prints), with the flow or the tops O(rows).
 
     Returns:
         values by field of TRAIL_FIELDS, and the arrays that must live as long as they are used.
     """
-    view = make_view(local)
+    view = make_view(local, ghosts)
     quotes = np.empty(len(local.bids) + len(local.asks) + 2, QUOTE_DTYPE)
     quotes = _trimmed(quotes, _fill_quotes(view[0], quotes))
     trades = np.empty(len(local.prints) + 2, TRADE_DTYPE)
@@ -84,17 +88,22 @@ def compile_trail(local: Book, with_flow: bool) -> tuple[dict[str, int], tuple[A
     flows = np.empty(len(local.ns) + 2 if with_flow else 2, FLOW_DTYPE)
     shown = np.zeros(len(local.level_tick), np.int64)
     flows = _trimmed(flows, _fill_flows(view[0], flows, shown, with_flow))
+    tops = np.empty(len(local.stamp_row) + 2 if with_tops else 2, TOP_DTYPE)
+    tops["ns"][0] = NEVER_NS
+    scratch, _levels = levels_scratch()
+    tops = _trimmed(tops, fill_tops(view[0], scratch[0], tops) if with_tops else 1)
     origin, shift, count = _grid(local.ns)
     marks = np.zeros(count, MARK_DTYPE)
     times = origin + (np.arange(count, dtype=np.int64) << shift)
-    for name, stamps in (("quote", quotes["ns"]), ("trade", trades["ns"]), ("flow", flows["ns"])):
-        marks[name] = np.searchsorted(stamps, times, side="left") - 1
+    for name, entries in (("quote", quotes), ("trade", trades), ("flow", flows), ("top", tops)):
+        marks[name] = np.searchsorted(entries["ns"], times, side="left") - 1
     marks["row"] = np.searchsorted(local.ns, times, side="left")
     values = {
         "quotes": address_of(quotes), "trades": address_of(trades), "flows": address_of(flows),
-        "marks": address_of(marks), "mark_count": count, "mark_origin": origin, "mark_shift": shift,
+        "tops": address_of(tops), "marks": address_of(marks), "mark_count": count, "mark_origin": origin,
+        "mark_shift": shift,
     }  # fmt: skip
-    return values, (quotes, trades, flows, marks)
+    return values, (quotes, trades, flows, tops, marks)
 
 
 def _trimmed(array: NDArray[np.void], count: int) -> NDArray[np.void]:

@@ -31,10 +31,9 @@ BOOK_LEVELS: Final = 10  # a side, that have columns of their own
 # What the encoder does for a row only where one of the layout's columns wants it, each a bit.
 PARTS: Final = (
     "quote",  # the best quotes now
-    "levels",  # quantities of the best five levels a side
+    "tops",  # what the best five levels a side hold together
+    "each",  # each level on its own, of the best five a side
     "deep",  # of the best BOOK_LEVELS
-    "ticks",  # where the fifth levels lie
-    "each",  # each level on its own
     "trades",  # sums of prints now
     "back_1",  # the mid one second ago, ...
     "back_5",
@@ -103,13 +102,13 @@ _FIRST: Final = (
     _market("two_sided", "1", 0.0, "1 while the local book has a bid and an ask, else 0", "quote"),
     _market("spread", "bps of mid", 1.0, "best ask minus best bid", "quote"),
     _market("book_age", "s", 1.0, "time since the local book last changed", ""),
-    _market("imbalance_1", "1", 0.0, "(bid - ask) / (bid + ask) quantity at the bests", "quote levels"),
-    _market("imbalance_5", "1", 0.0, "the same over the best five levels a side", "quote levels"),
-    _market("pressure_5", "1", 0.0, "the same, level k weighted by 1/k", "quote levels"),
+    _market("imbalance_1", "1", 0.0, "(bid - ask) / (bid + ask) quantity at the bests", "quote tops"),
+    _market("imbalance_5", "1", 0.0, "the same over the best five levels a side", "quote tops"),
+    _market("pressure_5", "1", 0.0, "the same, level k weighted by 1/k", "quote tops"),
     _market("microprice", "bps of mid", 0.5,
-            "best prices weighted by opposite quantities, minus the mid", "quote levels"),
+            "best prices weighted by opposite quantities, minus the mid", "quote tops"),
     _market("width_5", "bps of mid", 5.0,
-            "distance between the outermost of the best five levels a side", "quote levels ticks"),
+            "distance between the outermost of the best five levels a side", "quote tops"),
     _market("return_1s", "bps", 1.0, "change of the mid over the last second", "quote back_1", 1),
     _market("return_5s", "bps", 2.5, "change of the mid over the last 5 seconds", "quote back_5", 5),
     _market("return_30s", "bps", 5.0, "change of the mid over the last 30 seconds", "quote back_30", 30),
@@ -118,7 +117,7 @@ _FIRST: Final = (
             "(bought - sold) / (bought + sold) by takers in the last second", "trades prints_1", 1),
     _market("trade_flow_5s", "1", 0.0, "the same over 5 seconds", "trades prints_5", 5),
     _market("volume_1s", "1", 0.0,
-            "V / (V + D): V traded in the last second, D on the best five levels", "trades prints_1 levels", 1),
+            "V / (V + D): V traded in the last second, D on the best five levels", "trades prints_1 tops", 1),
     _market("activity", "1", 0.0, "V / (V + W/30): W traded in the last 30 seconds", "trades prints_1 prints_30", 30),
     _own("inventory", "1", 0.0, "position / position limit"),
     _own("open_bid_lots", "1", 0.0, "open buying quantity / position limit", "orders"),
@@ -138,8 +137,8 @@ def _book_levels() -> tuple[Column, ...]:
         for side in ("bid", "ask"):
             gap = f"distance of the {side}s' level {k} from the mid; 1 where there is none"
             size = f"q / (q + m): q lots on the {side}s' level {k}, m the mean of the best five levels a side"
-            made.append(_market(f"{side}_gap_{k}", "bps of mid", 2.0, gap, f"quote levels each{deep}"))
-            made.append(_market(f"{side}_size_{k}", "1", 0.0, size, f"quote levels each{deep}"))
+            made.append(_market(f"{side}_gap_{k}", "bps of mid", 2.0, gap, f"quote tops each{deep}"))
+            made.append(_market(f"{side}_size_{k}", "1", 0.0, size, f"quote tops each{deep}"))
     return tuple(made)
 
 
@@ -160,8 +159,8 @@ _MORE: Final = (
             "sum of abs(bought - sold) / sum of volume, of the last 50 full volume buckets", "trades", -1),
     _market("ofi_1s", "1", 0.0,
             "O / (abs(O) + D): O order flow at the bests in the last second, D on the best five levels",
-            "levels flow_1", 1),
-    _market("ofi_5s", "1", 0.0, "the same over 5 seconds", "levels flow_5", 5),
+            "tops flow_1", 1),
+    _market("ofi_5s", "1", 0.0, "the same over 5 seconds", "tops flow_5", 5),
     _market("hour_left", "1", 0.0, "share of the hour (UTC) that is left", "clock"),
     _market("hour_sin", "1", 0.0, "a wave of one hour, made of parabolas: 0 and rising at the full hour", "clock"),
     _market("hour_cos", "1", 0.0, "the same, a quarter of an hour ahead", "clock"),
