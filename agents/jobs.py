@@ -20,7 +20,9 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
@@ -46,6 +48,8 @@ LOCK_FILE: Final = ".lock"
 _ASIDE: Final = ".aside-"
 _RAY_POLL_S: Final = 0.25
 _RAY_TASKS_MAX: Final = 1 << 20
+_PARENT_POLL_S: Final = 0.2
+_ORPHANED: Final = 1  # exit status of a worker whose parent is gone; nobody reads it
 
 # (key, None) for a task whose result lies in the folder, (key, what it raised) for one that failed.
 _Outcome: TypeAlias = tuple[str, str | None]
@@ -134,7 +138,7 @@ class _Batches:
                 break
             try:
                 self._submit(wanted, failed)
-            except _broken_errors() as error:
+            except _broken_errors(self.backend) as error:
                 broken = error
         else:
             lost = [key for key in self.missing() if key not in failed]
@@ -203,7 +207,7 @@ def _loky(calls: list[_Call], workers: int) -> Generator[_Outcome, None, None]:
 
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs=workers or -1, batch_size=1, return_as="generator_unordered")
-        outcomes = parallel(joblib.delayed(_perform)(*call) for call in calls)
+        outcomes = parallel(joblib.delayed(_perform_for)(os.getpid(), *call) for call in calls)
         try:
             for outcome in outcomes:  # noqa: UP028  # `yield from` would close it before the warning is silenced
                 yield outcome
@@ -234,8 +238,13 @@ def _ray_outcomes(calls: list[_Call], workers: int) -> Generator[_Outcome, None,
             ray.shutdown()
 
 
-def _broken_errors() -> tuple[type[Exception], ...]:
-    """What the backends raise when a worker has died; what tasks raise never gets here."""
+def _broken_errors(backend: Backend) -> tuple[type[Exception], ...]:
+    """What a backend raises when a worker has died; what tasks raise never gets here.
+
+    Asked for when something was raised, Ctrl-C too: only a command that is on Ray may wait for Ray's import.
+    """
+    if backend != "ray":
+        return (BrokenExecutor,)
     try:
         from ray.exceptions import RayError
     except ModuleNotFoundError:
@@ -244,6 +253,35 @@ def _broken_errors() -> tuple[type[Exception], ...]:
 
 
 # -- in the worker -----------------------------------------------------------------------------------------------------
+
+_WATCHED: set[int] = set()  # parents that this worker will not outlive
+
+
+def _perform_for(parent: int, function: str, text: str, home: str, place: str) -> _Outcome:
+    """`_perform` in a process that ends with the one that wants the result.
+
+    With one worker joblib calls this in the parent itself, which nothing is to happen to.
+    """
+    if os.getpid() != parent and parent not in _WATCHED:
+        _WATCHED.add(parent)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent ends its workers
+        _end_with(parent)
+    return _perform(function, text, home, place)
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end soon after its parent has; else a killed command's workers would compute on unseen.
+
+    A thread looks, since the main one computes: it gets its turn whenever a compiled function returns. On Windows a
+    parent's number does not change when it dies; there nothing is noticed.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_POLL_S)
+        os._exit(_ORPHANED)  # at once: no cleaning up, which could wait for the dead; the next command tidies
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def _perform(function: str, text: str, home: str, place: str) -> _Outcome:

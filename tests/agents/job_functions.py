@@ -44,6 +44,15 @@ def echo(task: dict[str, Any], aside: Path) -> dict[str, Any]:
     return task
 
 
+def work(task: dict[str, Any], aside: Path) -> dict[str, Any]:
+    """Computes until somebody ends its process, a minute at most; notes that process beforehand."""
+    _note(Path(task["log"]), f"begin {os.getpid()}")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        sum(range(10_000))
+    return {"n": task["n"]}
+
+
 def _note(log: Path, line: str) -> None:
     with log.open("a") as file:
         file.write(line + "\n")

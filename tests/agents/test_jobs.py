@@ -11,8 +11,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +141,92 @@ def test_ctrl_c_stops_the_workers_too(tmp_path: Path) -> None:
     assert ended < TASKS
     results = run_jobs(square, given, tmp_path / "home", workers=2)
     assert [result["n"] for result in results] == list(range(TASKS))
+
+
+COMMAND = (
+    "import sys; from lobgym.agents.jobs import run_jobs; from tests.agents.job_functions import work\n"
+    "tasks = [{'n': n, 'log': sys.argv[1] + '/log'} for n in range(6)]\n"
+    "run_jobs(work, tasks, sys.argv[1] + '/home', workers=2, backend=sys.argv[2])"
+)
+
+
+@pytest.fixture
+def command(backend: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A command with two busy workers, in a terminal's process group of its own, and the workers' numbers."""
+    script = [sys.executable, "-c", COMMAND, str(tmp_path), backend]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(script, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+        log, deadline = tmp_path / "log", time.monotonic() + 120
+        while not log.exists() or log.read_text().count("begin") < 2:
+            assert run.poll() is None, "it should be at work"
+            assert time.monotonic() < deadline, "its workers never began"
+            time.sleep(0.05)
+        try:
+            yield run, [int(line.split()[1]) for line in log.read_text().splitlines()]
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+
+
+def test_workers_end_with_a_killed_command(
+    command: tuple[subprocess.Popen[str], list[int]], backend: str, tmp_path: Path
+) -> None:
+    """SIGKILL of the parent alone: nobody is left to tell its workers."""
+    run, workers = command
+    assert len(set(workers)) == 2
+    run.kill()
+    run.wait()
+    ended(workers, 20.0)
+    assert log_of(tmp_path).total() == 2, "no other task was begun"
+
+
+def test_ctrl_c_at_a_terminal_stops_all_at_once(
+    command: tuple[subprocess.Popen[str], list[int]], backend: str, tmp_path: Path
+) -> None:
+    """SIGINT goes to the whole group, as from a terminal; only the command itself speaks of it."""
+    run, workers = command
+    os.killpg(run.pid, signal.SIGINT)
+    said = run.communicate(timeout=30)[1]
+    ended(workers, 5.0)
+    assert said.count("Traceback") == 1
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert [path.name for path in (tmp_path / "home").iterdir()] == [".lock"]
+
+
+def test_one_worker_is_the_command_itself_and_lives_on(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    assert run_jobs(echo, [{"n": 1}, {"n": 2}], tmp_path, workers=1) == [{"n": 1}, {"n": 2}]
+    time.sleep(0.5)  # more than a look of the watcher's
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not [thread for thread in threading.enumerate() if thread.name == "parent-watch"]
+
+
+def test_a_command_on_processes_never_waits_for_rays_import(tmp_path: Path) -> None:
+    """Ray takes seconds to import, and what a backend raises is asked for at Ctrl-C."""
+    script = (
+        "import sys; from lobgym.agents.jobs import run_jobs; from tests.agents.job_functions import echo\n"
+        "def stop(done, total): raise KeyboardInterrupt\n"
+        "try: run_jobs(echo, [{}], sys.argv[1], workers=2, progress=stop)\n"
+        "except KeyboardInterrupt: print('ray' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.stdout == "False\n"
+
+
+def ended(workers: list[int], seconds: float) -> None:
+    """Assert that processes end within so many seconds (a zombie has)."""
+    deadline = time.monotonic() + seconds
+    while left := [pid for pid in workers if alive(pid)]:
+        assert time.monotonic() < deadline, f"{left} compute on"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], check=False, capture_output=True, text=True).stdout
+    return bool(state.strip()) and not state.strip().startswith("Z")
 
 
 def test_what_is_there_is_not_done_again_and_equal_tasks_are_one(tmp_path: Path) -> None:
