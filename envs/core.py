@@ -287,8 +287,12 @@ class EnvCore:
         Raises:
             ResetNeededError: one of them has no running episode. ActionError: an action outside its space.
         """
+        return self.step_lent(actions, mask).copy()
+
+    def step_lent(self, actions: ArrayLike, mask: NDArray[np.bool_] | None = None) -> Transition:
+        """`step`, in arrays that the next step overwrites."""
         self.step_into(self._scratch, actions, mask)
-        return self._scratch.copy()
+        return self._scratch
 
     def step_into(self, out: Transition, actions: ArrayLike, mask: NDArray[np.bool_] | None = None) -> None:
         """`step`, into arrays that are there already."""

@@ -87,14 +87,14 @@ class Sb3VecEnv(VecEnv):
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Step every lane and restart those whose episode is over."""
         assert self._actions is not None
-        step = self.core.step(self._actions)
+        step = self.core.step_lent(self._actions)  # of which only what SB3 wants is copied
         dones = step.done
-        observations = step.observations
+        observations = step.observations.copy()
         infos = self._infos
         if step.ended:
             infos = infos.copy()
             summary = {key: values.tolist() for key, values in self.core.summary().items()}
-            final = observations.copy()
+            final = observations
             starts = self.core.next_episode(dones)
             observations = self.core.desk.observe()
             for i in np.flatnonzero(dones).tolist():
