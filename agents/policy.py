@@ -8,6 +8,8 @@ batch that was reset with seed s acts as a lone lane with seed s + i.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -50,6 +52,27 @@ class ModelPolicy:
         """See `Policy.act`."""
         first = np.full(len(observations), self._fresh)
         actions: NDArray[Any]
-        actions, self._memory = self._model.predict(observations, self._memory, first, deterministic=True)
+        with _training_mode_kept(self._model.policy):
+            actions, self._memory = self._model.predict(observations, self._memory, first, deterministic=True)
         self._fresh = False
         return actions
+
+
+@contextmanager
+def _training_mode_kept(policy: Any) -> Iterator[None]:
+    """Leave a policy that is in evaluation mode there, in place of setting it once more.
+
+    SB3's `predict` walks every module of the networks to say what they know; for small ones and few lanes that takes
+    as long as the networks themselves.
+    """
+    if policy.training:
+        policy.set_training_mode(False)
+    policy.set_training_mode = _nothing
+    try:
+        yield
+    finally:
+        del policy.set_training_mode
+
+
+def _nothing(_mode: bool) -> None:
+    """Stands in for `set_training_mode`."""

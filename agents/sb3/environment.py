@@ -25,6 +25,7 @@ from lobgym.envs.spans import EpisodeStarts
 __all__ = [
     "VALIDATION_SEED",
     "Outcome",
+    "compile_kernels",
     "core_of",
     "env_keywords",
     "make_env",
@@ -131,6 +132,23 @@ def validation_fits(config: TrainConfig) -> str:
     finally:
         env.close()
     return ""
+
+
+def compile_kernels(config: TrainConfig) -> None:
+    """Play one step of what a training and its validations play, so that every kernel they need is on disk.
+
+    Processes that begin side by side on an empty kernel cache would each compile all of them.
+
+    Raises:
+        TrainError: as `make_training_env` and `make_validation_env`.
+    """
+    made = [make_training_env(config), *([make_validation_env(config)] if config.validate_every else [])]
+    for env in made:
+        try:
+            env.reset()
+            env.step(np.zeros((env.num_envs, *env.action_space.shape), env.action_space.dtype))  # type: ignore[misc]
+        finally:
+            env.close()
 
 
 def core_of(env: VecEnv) -> EnvCore:

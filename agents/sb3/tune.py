@@ -31,7 +31,7 @@ from lobgym.agents.errors import RunFolderError, TuneError
 from lobgym.agents.files import write_bytes, write_json
 from lobgym.agents.sb3.config import TrainConfig
 from lobgym.agents.sb3.defaults import assignment, merged
-from lobgym.agents.sb3.environment import validation_fits
+from lobgym.agents.sb3.environment import compile_kernels, validation_fits
 from lobgym.agents.sb3.tuning import STUDY_FILE, Counts, TuneConfig, counts_of, open_study, read_tune_config
 
 __all__ = ["TuneResult", "resume_tune", "tune"]
@@ -118,6 +118,7 @@ def resume_tune(
 
 def _search(folder: Path, config: TuneConfig, workers: int, progress: Callable[[int, int], None] | None) -> TuneResult:
     study = open_study(folder, config)
+    compile_kernels(TrainConfig.from_json(config.base))  # once, and not by every worker
     restarts, interrupted = 0, False
     with (folder / LOG_FILE).open("ab") as log:
         crew = [_start(folder, log) for _ in range(workers)]

@@ -44,6 +44,9 @@ _LOCK_FILE: Final = "study.lock"
 _CLAIMED: Final = "worker"  # attribute of a trial whose worker has begun, and so sends heartbeats
 _ERROR: Final = "error"  # attribute of a trial that failed by itself, and would again
 _POLL_S: Final = 0.5
+# Heartbeats that may be missed. They matter for workers of other machines, for those of this one are seen to be gone at
+# once; and a worker that was only stopped for a while, or waits for a busy disk, should find its trial as it left it.
+_GRACE: Final = 12
 _BUSY_S: Final = 120  # how long a worker waits for the storage
 TRIALS_MAX: Final = 100_000
 # Settings that decide what a validation is: two trials that differ in one of them cannot be compared.
@@ -62,8 +65,9 @@ class TuneConfig:
         search: what is varied, by dotted names of `TrainConfig`'s fields.
         trials: how many trainings are wanted, pruned and failed ones included.
         seed: of the sampler.
-        startup: trials that are drawn at random and never pruned, before the sampler learns from them.
-        heartbeat_s: seconds between heartbeats; a trial without any for three times as long is taken for dead.
+        startup: trials that are drawn at random before the sampler learns from them; the first half of as many that
+            are completed are never pruned.
+        heartbeat_s: seconds between heartbeats; a trial without any for 12 times as long is taken for dead.
         retries: how often a trial whose worker died begins again.
 
     Raises:
@@ -155,14 +159,14 @@ def open_study(folder: Path, config: TuneConfig) -> optuna.Study:
             storage_url(folder),
             engine_kwargs={"connect_args": {"timeout": _BUSY_S}},
             heartbeat_interval=config.heartbeat_s,
-            grace_period=3 * config.heartbeat_s,
+            grace_period=_GRACE * config.heartbeat_s,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
                 max_retry=config.retries, inherit_intermediate_values=True
             ),
         )
         study = optuna.create_study(
             storage=storage, study_name=STUDY_NAME, direction="maximize", load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=config.startup),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=max(1, config.startup // 2)),
         )  # fmt: skip
         begun = sum(trial.state != TrialState.FAIL for trial in study.get_trials(deepcopy=False))
         study.sampler = optuna.samplers.TPESampler(

@@ -23,7 +23,7 @@ from lobgym.experiments.cli.training import (
 
 __all__ = ["add_to"]
 
-_VALIDATIONS: Final = 10
+_VALIDATIONS: Final = 5
 _CHECKPOINTS: Final = 5
 
 
