@@ -46,17 +46,27 @@ def tune(
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with a study; beside it --workers, and --trials for more.")
     ] = None,
+    confirm: Annotated[
+        Path | None,
+        typer.Option("--confirm", help="Train a study's best settings and its first ones anew, and compare them."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Of --confirm: trainings of each.")] = 5,
     as_json: JsonFlag = False,
 ) -> None:
     """Search for better settings: train with many, compare them on validation episodes, stop bad ones early.
 
     Neither trainings nor validations see the part of the tape that is kept for testing. Workers, and this command, may
     be killed: nothing is lost, --resume goes on. Ctrl-C ends it with what it has. The best settings are in
-    OUT/best.yml, for `train --config`; watch with `optuna-dashboard sqlite:///OUT/study.db`.
+    OUT/best.yml, for `train --config`; watch with `optuna-dashboard sqlite:///OUT/study.db`. Whether they are better
+    than what the search began with says --confirm OUT, on episodes that no trial has seen.
     """
     from lobgym.agents.sb3.tune import resume_tune
     from lobgym.agents.sb3.tune import tune as run_tune
 
+    if confirm is not None:
+        refuse_others(context, "confirm", "seeds", "as_json")
+        _confirm(confirm, seeds, as_json)
+        return
     if resume is not None:
         refuse_others(context, "resume", "trials", "workers", "as_json")
         with progress_bar("trials", as_json) as progress:
@@ -93,6 +103,22 @@ def _study_of(
         base = base.replace(checkpoint_every=math.ceil(base.total_steps / _CHECKPOINTS))
     search = read_defaults(env.value, space).search.get(algo.value, {})
     return TuneConfig(base.to_json(), search, trials=trials or 50, seed=seed)
+
+
+def _confirm(folder: Path, seeds: int, as_json: bool) -> None:
+    from lobgym.experiments.confirm import confirm
+
+    with progress_bar("trainings", as_json) as progress:
+        made = confirm(folder, seeds, progress=progress)
+    if as_json:
+        print_json(made.to_json())
+        return
+    table = Table("settings", "interquartile mean", "low", "high", title=f"{made.measure}, {len(made.seeds)} seeds")
+    for name, one in (("start", made.start), ("best", made.best), ("best - start", made.difference)):
+        table.add_row(name, f"{one.iqm:.6g}", f"{one.low:.6g}", f"{one.high:.6g}")
+    console.print(table)
+    said = "the best settings are better, intervals apart" if made.better else "the intervals are not apart"
+    console.print(f"{said}; written to {folder / 'confirm.json'}", highlight=False, soft_wrap=True)
 
 
 def _report(result: Any, as_json: bool) -> None:

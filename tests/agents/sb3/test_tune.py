@@ -22,11 +22,14 @@ from optuna.trial import TrialState
 
 from lobgym.agents.errors import RunFolderError, TrainError, TuneError
 from lobgym.agents.files import write_json
+from lobgym.agents.sb3 import tune as tune_module
 from lobgym.agents.sb3.config import PpoSettings, TrainConfig
 from lobgym.agents.sb3.defaults import Dimension
+from lobgym.agents.sb3.environment import compile_kernels
 from lobgym.agents.sb3.tune import resume_tune, tune
 from lobgym.agents.sb3.tuning import TuneConfig, counts_of, open_study, read_tune_config, settle
 from lobgym.agents.trials import read_trials
+from lobgym.envs.sb3 import Sb3VecEnv
 
 BASE = TrainConfig(
     tape="synth?minutes=6",
@@ -119,6 +122,89 @@ def test_a_worker_killed_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     assert len(finished(study)) == 4
     tried = [one for one in read_trials(tmp_path / "trials.jsonl") if one.kind == "tune"]
     assert len(tried) == 4
+
+
+def _stop_a_worker(folder: Path, seconds: float, stopped: list[int]) -> None:
+    """SIGSTOP the process of the first trial that was claimed, and let it go on after a while."""
+    made = read_tune_config(folder)
+    while not stopped:
+        time.sleep(0.1)
+        if not list((folder / "trials").glob("*/config.json")):
+            continue
+        for trial in open_study(folder, made).get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if trial.user_attrs.get("worker", (None,))[0] == trial.number and not stopped:
+                process = int(trial.user_attrs["worker"][2])
+                os.kill(process, signal.SIGSTOP)
+                time.sleep(seconds)
+                os.kill(process, signal.SIGCONT)
+                stopped.append(trial.number)
+
+
+def test_a_worker_that_stood_still_for_a_while_finds_its_trial_as_it_left_it(tmp_path: Path) -> None:
+    """As on a machine that was busy, or asleep: five heartbeats are missed while the other worker goes on."""
+    folder, wanted = tmp_path / "study", config(6, total_steps=16_384)
+    folder.mkdir()
+    write_json(folder / "study.json", wanted)
+    stopped: list[int] = []
+    stopper = threading.Thread(target=_stop_a_worker, args=(folder, 5.0, stopped), daemon=True)
+    stopper.start()
+    result = resume_tune(folder, workers=2)
+    stopper.join(60)
+    assert len(stopped) == 1
+    assert (result.restarts, result.counts.finished, result.counts.failed) == (0, 6, 0)
+    trials = open_study(folder, wanted).get_trials()
+    assert len(trials) == 6
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+
+
+def test_kernels_are_compiled_before_any_worker_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one process, which plays a step of what is trained in and of what validates; workers find them on disk."""
+    done: list[str] = []
+    played: list[tuple[int, int]] = []
+
+    def step(self: Sb3VecEnv, actions: Any) -> Any:
+        played.append((self.num_envs, len(actions)))
+        return stepped(self, actions)
+
+    def begin(*words: Any) -> Any:
+        done.append(f"worker after {len(played)} steps")
+        return start(*words)
+
+    stepped, start = Sb3VecEnv.step, tune_module._start
+    monkeypatch.setattr(Sb3VecEnv, "step", step)
+    monkeypatch.setattr(tune_module, "_start", begin)
+    assert tune(config(1), tmp_path / "study").counts.finished == 1
+    assert done == ["worker after 2 steps"]
+    assert played == [(8, 8), (4, 4)]
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_a_step_compiles_for_every_kind_of_action(algo: str) -> None:
+    compile_kernels(BASE.replace(algo=algo, env="target"))
+    compile_kernels(BASE.replace(algo="ppo", env="maker", validate_every=0))
+
+
+def test_pruning_begins_when_half_of_the_first_trials_are_done(tmp_path: Path) -> None:
+    """Five settings that are done are enough for a median; ten are wanted before the sampler learns."""
+    made = TuneConfig(BASE.to_json(), SEARCH, 50, heartbeat_s=1)
+    study = open_study(tmp_path, made)
+    space = {"gamma": optuna.distributions.CategoricalDistribution((0.9, 0.99))}
+
+    def bad_one() -> bool:
+        trial = study.ask(space)
+        trial.report(-1.0, 1)
+        pruned = trial.should_prune()
+        study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+        return pruned
+
+    for value in range(5):
+        assert not bad_one()
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=float(value), params={"gamma": 0.9}, distributions=space, intermediate_values={1: float(value)}
+            )
+        )
+    assert bad_one()
 
 
 def test_a_killed_search_is_resumed(tmp_path: Path) -> None:

@@ -106,6 +106,12 @@ def test_tune_ends_with_settings_that_train_takes(lobgym: object) -> None:
     status, out, _ = lobgym("train", "--tape", TAPE, *SHORT, "--config", "study/best.yml", "--show-config", "--json")  # type: ignore[operator]
     assert json.loads(out)["gamma"] == found["best"]["gamma"]
     assert lobgym("tune", "--resume", "study", "--trials", "2")[0] == 0  # type: ignore[operator]
+    status, out, _ = lobgym("tune", "--confirm", "study", "--seeds", "2", "--json")  # type: ignore[operator]
+    assert status == 0
+    assert json.loads(out) == json.loads(Path("study/confirm.json").read_text())
+    status, out, _ = lobgym("tune", "--confirm", "study", "--seeds", "2")  # type: ignore[operator]
+    assert "best - start" in out
+    assert ("intervals apart" if json.loads(Path("study/confirm.json").read_text())["better"] else "not apart") in out
 
 
 def _space() -> str:
@@ -144,6 +150,8 @@ WRONG = [
     (["evaluate", ".", "--split", "test"], "neither a run folder"),
     (["tune", "--resume", "nowhere"], "nowhere"),
     (["tune", "--space", "file"], "file"),
+    (["tune", "--confirm", "nowhere"], "nowhere"),
+    (["tune", "--confirm", "nowhere", "--trials", "3"], "drop --trials"),
     (["tune", "--trials", "200000"], "trials"),
     (["tune", "--set", "validate_every=0"], "validate_every"),
 ]
