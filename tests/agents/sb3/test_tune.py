@@ -184,6 +184,7 @@ def test_a_step_compiles_for_every_kind_of_action(algo: str) -> None:
     compile_kernels(BASE.replace(algo="ppo", env="maker", validate_every=0))
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed to be used with Study.optimize:UserWarning")
 def test_pruning_begins_when_half_of_the_first_trials_are_done(tmp_path: Path) -> None:
     """Five settings that are done are enough for a median; ten are wanted before the sampler learns."""
     made = TuneConfig(BASE.to_json(), SEARCH, 50, heartbeat_s=1)
