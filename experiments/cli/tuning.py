@@ -106,7 +106,7 @@ def _study_of(
 
 
 def _confirm(folder: Path, seeds: int, as_json: bool) -> None:
-    from lobgym.experiments.confirm import confirm
+    from lobgym.experiments.evaluation.confirm import confirm
 
     with progress_bar("trainings", as_json) as progress:
         made = confirm(folder, seeds, progress=progress)

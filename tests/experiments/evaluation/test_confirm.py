@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from lobgym.agents.config import PpoSettings, TrainConfig
-from lobgym.agents.defaults import Dimension
 from lobgym.agents.errors import RunFolderError, TuneError
 from lobgym.agents.files import read_json, write_json
-from lobgym.agents.train import train
-from lobgym.agents.tuning import TuneConfig
-from lobgym.experiments import confirm as confirm_module
-from lobgym.experiments.assess import assess, open_subject
-from lobgym.experiments.confirm import Confirmation, confirm
-from lobgym.experiments.intervals import iqm_interval
+from lobgym.agents.sb3.config import PpoSettings, TrainConfig
+from lobgym.agents.sb3.defaults import Dimension
+from lobgym.agents.sb3.train import train
+from lobgym.agents.sb3.tuning import TuneConfig
+from lobgym.experiments.evaluation import confirm as confirm_module
+from lobgym.experiments.evaluation.assess import assess, open_subject
+from lobgym.experiments.evaluation.confirm import Confirmation, confirm
+from lobgym.experiments.evaluation.intervals import iqm_interval
 
 BASE = TrainConfig(
     tape="synth?minutes=6",

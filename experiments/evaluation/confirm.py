@@ -15,16 +15,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from lobgym.agents.config import TrainConfig
-from lobgym.agents.defaults import merged, read_settings
 from lobgym.agents.errors import TuneError
 from lobgym.agents.files import read_json, write_json
-from lobgym.agents.runs import CONFIG_FILE, RECORD_FILE
-from lobgym.agents.train import resume, train
-from lobgym.agents.tune import BEST_FILE
-from lobgym.agents.tuning import read_tune_config
-from lobgym.experiments.assess import assess, open_subject
-from lobgym.experiments.intervals import IqmInterval, apart, iqm_difference, iqm_interval
+from lobgym.agents.sb3.config import TrainConfig
+from lobgym.agents.sb3.defaults import merged, read_settings
+from lobgym.agents.sb3.runs import CONFIG_FILE, RECORD_FILE
+from lobgym.agents.sb3.train import resume, train
+from lobgym.agents.sb3.tune import BEST_FILE
+from lobgym.agents.sb3.tuning import read_tune_config
+from lobgym.experiments.evaluation.assess import assess, open_subject
+from lobgym.experiments.evaluation.intervals import IqmInterval, apart, iqm_difference, iqm_interval
 
 __all__ = ["Confirmation", "confirm"]
 

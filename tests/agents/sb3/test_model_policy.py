@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lobgym.agents.config import TrainConfig
-from lobgym.agents.environment import make_env
-from lobgym.agents.models import build_model
 from lobgym.agents.policy import ModelPolicy
+from lobgym.agents.sb3.config import TrainConfig
+from lobgym.agents.sb3.environment import make_env
+from lobgym.agents.sb3.models import build_model
 
 CONFIG = TrainConfig(tape="synth?minutes=3", num_envs=4, horizon=40, hidden=(8, 8))
 
