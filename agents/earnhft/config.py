@@ -1,9 +1,10 @@
 """`EarnHftConfig`: everything that decides what the three stages learn, and `Corrections`: what is done otherwise.
 
-Three profiles: `tiny` runs in seconds and learns little (tests), `quick` fits a minute of one core, `full` has the
-counts of the published code: 200 sampled chunks of 14,400 s a preference, each walked twice, one update of 512
-transitions for every 512 of them, a checkpoint every 4 samples, 4 preferences. What `LowSettings` and `RouterSettings`
-hold by default are the published numbers; the profiles learn otherwise (docs/earnhft.md says why).
+Four profiles: `tiny` runs in seconds and learns little (tests), `short` fits a recording of minutes (decisions 100 ms
+apart, nothing seen that lies more than 5 s back), `quick` fits a minute of one core, `full` has the counts of the
+published code: 200 sampled chunks of 14,400 s a preference, each walked twice, one update of 512 transitions for every
+512 of them, a checkpoint every 4 samples, 4 preferences. What `LowSettings` and `RouterSettings` hold by default are
+the published numbers; the profiles learn otherwise (docs/earnhft.md says why).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 INVENTORY: Final = "inventory"  # the column that holds the position; networks take it apart from the features
-PROFILES: Final = ("tiny", "quick", "full")
+PROFILES: Final = ("tiny", "short", "quick", "full")
 SECOND_NS: Final = 1_000_000_000
 MINUTE_NS: Final = 60 * SECOND_NS
 FRICTIONLESS_FEE_PPB: Final = 150_000  # 1.5 bps, the paper's
@@ -292,7 +293,7 @@ class EarnHftConfig:
     tape: str = "synth:volatile"
     seed: int = 0
     out: str = "runs/earnhft"
-    profile: Literal["tiny", "quick", "full"] = "quick"
+    profile: Literal["tiny", "short", "quick", "full"] = "quick"
     interval_ns: int = 500_000_000
     targets: tuple[float, ...] | None = None
     position_lots_max: int | None = None
@@ -425,6 +426,30 @@ _SETTINGS: Final[dict[str, dict[str, Any]]] = {
             batch_size=16, buffer_size=1_000,
         ),
         "macro_steps": 20,
+    },
+    "short": {
+        "hidden": 32,
+        "interval_ns": SECOND_NS // 10,
+        "embargo_ns": 5 * SECOND_NS,
+        "macro_steps": 50,
+        "columns": (
+            "spread", "imbalance_1", "imbalance_5", "pressure_5", "microprice", "return_1s", "return_5s",
+            "trade_flow_1s", "trade_flow_5s", "volume_1s",
+        ),
+        "router_columns": ("spread", "imbalance_5", "return_5s", "trade_flow_5s"),
+        "gamma": 0.98,
+        "low": LowSettings(
+            samples=40, checkpoint_every=4, chunk_ns=60 * SECOND_NS, lookahead_ns=20 * SECOND_NS, lanes=32,
+            updates_per_transition=1 / 64, batch_size=256, tau=0.05, clip=10.0, rate_first=2e-3, rate_last=2e-5,
+            kl_first=1.0, kl_last=0.0, kl_share=0.7, epsilon_last=0.1, epsilon_share=0.6,
+        ),
+        "tournament": TournamentSettings(
+            labels=2, segment_ns=5 * SECOND_NS, bar_ns=SECOND_NS // 10, cutoff_ns=5 * SECOND_NS, shrink=20.0,
+        ),
+        "router": RouterSettings(
+            samples=64, episode_ns=30 * SECOND_NS, checkpoint_every=8, updates_per_transition=1 / 4, batch_size=64,
+            rate_first=2e-3, rate_last=2e-4, tau=0.02,
+        ),
     },
     "quick": {
         "hidden": 64,

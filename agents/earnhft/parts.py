@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lobgym.agents.errors import TrainError
 from lobgym.sim.market import Market
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     from lobgym.agents.earnhft.config import EarnHftConfig
     from lobgym.sim.desk_spec import DeskSpec
 
-__all__ = ["Parts", "Span", "limit_bps_units"]
+__all__ = ["BARS_MIN", "Parts", "Span", "limit_bps_units"]
 
+BARS_MIN: Final = 16  # of a span whose trends are told: fewer are no series to filter
 _PPM = 1_000_000
 _BPS = 10_000.0
 
@@ -57,7 +59,8 @@ class Parts:
         """Cut a tape by `config.fractions`.
 
         Raises:
-            TrainError: a part is not longer than the embargo behind it and a macro step.
+            TrainError: a part is not longer than the embargo behind it, a macro step and the fewest bars that can be
+                told trends of.
         """
         embargo = max(config.embargo_ns, config.spec(market).layout.lookback_ns)
         span = market.end_ns - market.start_ns
@@ -65,16 +68,30 @@ class Parts:
         first = market.start_ns + span * shares[0] // _PPM
         second = market.start_ns + span * (shares[0] + shares[1]) // _PPM
         spans = [(market.start_ns, first - embargo), (first, second - embargo), (second, market.end_ns)]
-        least = config.macro_steps * config.interval_ns
+        least = max(config.macro_steps * config.interval_ns, BARS_MIN * config.tournament.bar_ns)
         for name, (low, high) in zip(("training", "validation", "test"), spans, strict=True):
             if high - low <= least:
-                raise TrainError(
-                    f"the {name} part of a tape of {span / 1e9:g} s has no room for the embargo of {embargo / 1e9:g} s "
-                    f"behind it (as far as an observation looks back) and a macro step of {least / 1e9:g} s: take a "
-                    "longer tape, other fractions, or columns that look back less far"
-                )
+                raise TrainError(_too_short(market, config, name, span, embargo, least))
         train, validation, test = (Span(low, high) for low, high in spans)
         return cls(train, validation, test, embargo)
+
+
+def _too_short(market: Market, config: EarnHftConfig, name: str, span: int, embargo: int, least: int) -> str:
+    """What is said of a tape without room, and what to do: how long one would have to be, or what else to take."""
+    shares = config.fractions
+    wanted = max((embargo + least) / min(shares[:2]), least / shares[2]) / 1e9
+    far = [
+        column
+        for column in dict.fromkeys((*config.columns, *config.router_columns))
+        if config.spec_of(market, (column,)).layout.lookback_ns == embargo > config.embargo_ns
+    ]
+    why = f"as far back as {', '.join(far)} looks" if far else "embargo_ns"
+    other = "" if config.profile == "short" else "the profile short, which is made for recordings of minutes, "
+    return (
+        f"the {name} part of a tape of {span / 1e9:g} s has no room for {least / 1e9:g} s (a macro step, or the fewest "
+        f"bars that have trends) and the embargo of {embargo / 1e9:g} s behind it ({why}): take a tape of more than "
+        f"{math.ceil(wanted)} s, {other}other fractions, or columns that look back less far"
+    )
 
 
 def limit_bps_units(market: Market, spec: DeskSpec, parts: Parts) -> float:

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.agents.earnhft.parts import Span
+from lobgym.agents.earnhft.parts import BARS_MIN, Span
 from lobgym.agents.errors import TrainError
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.market import Market
@@ -40,7 +40,6 @@ __all__ = [
 ]
 
 _BPS: Final = 1e4
-_BARS_MIN: Final = 16  # fewer are no series to filter
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,10 @@ def find_segments(market: Market, span: Span, settings: TournamentSettings) -> t
     times = np.arange(span.low_ns, span.high_ns + 1, settings.bar_ns, dtype=np.int64)
     mids2 = np.zeros(len(times), np.int64)
     mids_at(market.local_view[0], times, mids2)
-    if len(times) < _BARS_MIN or mids2[0] <= 0:
+    if len(times) < BARS_MIN or mids2[0] <= 0:
         raise TrainError(
             f"a span of {span.length_ns / 1e9:g} s has {len(times)} bars of {settings.bar_ns / 1e9:g} s, quoted from "
-            f"the first one on: {bool(mids2[0] > 0)}; expected at least {_BARS_MIN}, quoted: take a longer part"
+            f"the first one on: {bool(mids2[0] > 0)}; expected at least {BARS_MIN}, quoted: take a longer part"
         )
     prices = mids2.astype(np.float64)
     smooth = low_pass(prices, settings.order, settings.cutoff_ns / settings.bar_ns)

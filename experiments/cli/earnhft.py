@@ -26,6 +26,7 @@ class Profile(StrEnum):
     """Where a run's settings start from."""
 
     tiny = "tiny"
+    short = "short"
     quick = "quick"
     full = "full"
 
@@ -33,7 +34,11 @@ class Profile(StrEnum):
 def earnhft(
     tape: TapeOption = "synth:volatile?minutes=240",
     profile: Annotated[
-        Profile, typer.Option(help="tiny: seconds, learns little. quick: a minute or two. full: the published counts.")
+        Profile,
+        typer.Option(
+            help="tiny: seconds, learns little. short: for recordings of minutes. quick: a minute or two. full: the "
+            "published counts."
+        ),
     ] = Profile.quick,
     seed: Annotated[int, typer.Option(min=0, help="Of networks, sampling and lanes.")] = 0,
     out: Annotated[Path, typer.Option("--out", help="Run folder; a run that is there goes on.")] = Path("runs/earnhft"),

@@ -13,10 +13,11 @@ from lobgym.agents.earnhft.config import (
     RouterSettings,
     TournamentSettings,
 )
+from lobgym.agents.earnhft.parts import Parts
 from lobgym.agents.errors import TrainError
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
-from lobgym.sim.tape import Tape
+from lobgym.sim.tape import Tape, open_tape
 
 SECOND = 1_000_000_000
 
@@ -119,3 +120,35 @@ def test_frictionless_is_the_same_venue_without_latency_and_with_the_papers_fee(
     params = EarnHftConfig(frictionless=True).low_spec(market).params
     assert (params.entry_ns, params.response_ns, params.taker_fee_ppb) == (0, 0, 150_000)
     assert EarnHftConfig().low_spec(market).params.entry_ns > 0
+
+
+def minutes_of(made: float) -> Market:
+    return Market.compile(open_tape(f"synth:volatile?seed=5&minutes={made:g}"))
+
+
+def test_a_tape_too_short_is_told_how_long_it_would_have_to_be_and_what_fits() -> None:
+    """The router's default columns look back 301 s, and a macro step is 60 s: (301 + 60) s / 20% = 1805 s."""
+    config = EarnHftConfig.profile_of("quick")
+    said = (
+        r"the training part .* 301 s behind it \(as far back as natr_300 looks\).* more than 1805 s, the profile short"
+    )
+    with pytest.raises(TrainError, match=said):
+        Parts.of(minutes_of(6), config)
+    with pytest.raises(TrainError, match="the validation part"):
+        Parts.of(minutes_of(30.05), config)
+    assert Parts.of(minutes_of(30.2), config).embargo_ns == 301 * SECOND
+
+
+def test_the_short_profile_fits_a_recording_of_minutes() -> None:
+    config = EarnHftConfig.profile_of("short")
+    assert config.spec(minutes_of(6)).layout.lookback_ns <= config.embargo_ns == 5 * SECOND
+    parts = Parts.of(minutes_of(1.6), config)
+    assert parts.validation.length_ns > config.macro_steps * config.interval_ns
+    with pytest.raises(TrainError, match=r"has no room .*\(embargo_ns\): take a tape of more than 50 s, other"):
+        Parts.of(minutes_of(0.8), config)
+
+
+def test_a_part_too_short_to_have_trends_is_refused_before_anything_is_learnt() -> None:
+    config = EarnHftConfig.profile_of("short").replace(tournament=TournamentSettings(bar_ns=SECOND))
+    with pytest.raises(TrainError, match="no room for 16 s"):
+        Parts.of(minutes_of(1.6), config)
