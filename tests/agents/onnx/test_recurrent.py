@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 from sb3_contrib import RecurrentPPO
-from tests.agents.dummy import SIZE, DummyEnv, observations, trained
+from tests.agents.sb3.dummy import SIZE, DummyEnv, observations, trained
 
 from lobgym.agents.errors import ExportError, PolicyError
 from lobgym.agents.onnx.export import NEXT_STATE_NAME, STATE_NAME, decision_module, export_policy, state_size
