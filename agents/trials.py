@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -19,11 +20,21 @@ import msgspec
 
 from lobgym.agents.errors import TrialError
 
-__all__ = ["LEDGER_FILE", "LEDGER_VARIABLE", "Trial", "count_trials", "ledger_of", "read_trials", "record_trial"]
+__all__ = [
+    "LEDGER_FILE",
+    "LEDGER_VARIABLE",
+    "Trial",
+    "count_trials",
+    "ledger_of",
+    "read_trials",
+    "record_trial",
+    "sharpe_ratio",
+]
 
 LEDGER_FILE: Final = "trials.jsonl"
 LEDGER_VARIABLE: Final = "LOBGYM_TRIALS"
 TORN: Final = "torn"  # the kind of a line that a crash cut off: what it was is lost, that it was is not
+_RETURNS_MIN: Final = 3  # as the deflated ratio wants of the returns that it judges
 _WORD_MAX: Final = 200  # characters; a line stays far below what one write to a file puts down at once
 
 
@@ -96,6 +107,22 @@ def record_trial(
     finally:
         os.close(file)
     return trial
+
+
+def sharpe_ratio(returns: Sequence[float]) -> float | None:
+    """Mean over standard deviation (with n - 1) of returns, not annualised: a `Trial`'s `sharpe`.
+
+    The same as that of `lobgym.experiments.evaluation.sharpe.moments_of`: 0 where no return differs from 0. None where
+    that has none: fewer than three returns, one that is not finite, or equal ones other than 0.
+    """
+    count = len(returns)
+    if count < _RETURNS_MIN or not all(math.isfinite(value) for value in returns):
+        return None
+    mean = math.fsum(returns) / count
+    squares = math.fsum((value - mean) ** 2 for value in returns)
+    if squares == 0.0:
+        return None if mean else 0.0
+    return mean / math.sqrt(squares / (count - 1))
 
 
 def read_trials(path: str | Path) -> list[Trial]:

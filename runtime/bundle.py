@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 import lobgym
 from lobgym.runtime.canonical import pretty_json, sha256_hex, sim_source_sha256, sync_folder, write_durable
 from lobgym.runtime.errors import BundleError, GateError
-from lobgym.runtime.golden import check_golden, pack
+from lobgym.runtime.golden import check_golden, pack, walk
 from lobgym.runtime.manifest import (
     CERTIFICATE_FILE,
     FORMAT,
@@ -78,6 +78,7 @@ def write_bundle(
     golden_observations: NDArray[np.float32],
     golden_raw: NDArray[np.float32] | None = None,
     golden_codes: NDArray[np.int32] | None = None,
+    golden_starts: Sequence[int] | None = None,
 ) -> Path:
     """Write a new bundle, aside first, and rename it into place.
 
@@ -89,7 +90,9 @@ def write_bundle(
             `hierarchy` (a `Hierarchy`) where the network holds several agents and a router.
         golden_observations: float32[G, D], 1 <= G <= 256.
         golden_raw: float32[G, A] as the trainer computed them; by default what the network itself gives.
-        golden_codes: int32[G, C], likewise; of a hierarchy action, choice and agent where a choice is due.
+        golden_codes: int32[G, C], likewise; of a hierarchy action, choice and agent.
+        golden_starts: rows at which a run begins, rising from 0; without them every row is one. A recurrent policy
+            needs rows that follow one another.
 
     Raises:
         BundleError: the folder exists, or the network does not reproduce the golden vectors given.
@@ -102,14 +105,15 @@ def write_bundle(
     if observations.ndim != 2 or not 1 <= len(observations) <= GOLDEN_ROWS_MAX:
         raise BundleError(f"expected 1 to {GOLDEN_ROWS_MAX} golden observations [G, D], got {observations.shape}")
     policy = OnnxPolicy(onnx_bytes, spec, _hierarchy(meta))
-    raw = np.stack([policy.infer(row).copy() for row in observations])
-    if not np.isfinite(raw).all():
-        raise BundleError("the network's outputs for the golden observations are not finite; train it again")
-    codes = np.array([policy.judge(row, seen).golden for row, seen in zip(raw, observations, strict=True)], np.int32)
+    raw, made = walk(policy, observations, golden_starts)
+    codes = np.array(made, np.int32)
     stated_raw = raw if golden_raw is None else np.ascontiguousarray(golden_raw, dtype=np.float32)
     stated_codes = codes if golden_codes is None else np.asarray(golden_codes).reshape(codes.shape)
-    golden = Golden(len(raw), pack(observations), pack(stated_raw), [[int(c) for c in row] for row in stated_codes])
-    manifest = _manifest(target.name, onnx_bytes, spec, meta, golden)
+    golden = Golden(
+        len(raw), pack(observations), pack(stated_raw), [[int(c) for c in row] for row in stated_codes],
+        None if golden_starts is None else [int(row) for row in golden_starts],
+    )  # fmt: skip
+    manifest = _manifest(target.name, onnx_bytes, spec, {**meta, "state": policy.state}, golden)
     check_golden(manifest, policy)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
@@ -198,6 +202,11 @@ def load_bundle(path: str | Path, allow_ungated: bool = False, tolerate_mismatch
     if gated:
         _require_certificate(folder, policy_sha256, manifest_sha256)
     policy = OnnxPolicy(policy_bytes, spec, manifest.hierarchy)
+    if policy.state != manifest.state:
+        raise BundleError(
+            f"{folder}: the manifest states a state of {manifest.state} values, the network has one of {policy.state}; "
+            "export it again"
+        )
     try:
         check_golden(manifest, policy)
     except BundleError as error:

@@ -9,8 +9,12 @@ journalled before it was sent.
 A hierarchy's decision records name the choice and the agent that acted, too (`lobgym.runtime.hierarchy`).
 
 The guard: an observation that is not finite (`obs_nonfinite`) or outside the layout's bounds (`obs_range`) never
-reaches the policy, an output that is not finite (`output_nonfinite`) never reaches the desk. The safe action is taken
-instead: quotes are withdrawn, a target policy goes flat.
+reaches the policy, an output that is not finite (`output_nonfinite`) never reaches the desk, and a state that is not
+finite (`state_nonfinite`) is not remembered. The safe action is taken instead: quotes are withdrawn, a target policy
+goes flat.
+
+A run is recorded from its beginning, where a policy remembers nothing, so its records need not say what it remembers:
+who repeats them comes to the same state.
 """
 
 from __future__ import annotations
@@ -28,8 +32,8 @@ from numpy.typing import NDArray
 from lobgym.runtime.bundle import LoadedBundle
 from lobgym.runtime.canonical import canonical_bytes, canonical_sha256, sha256_hex, sim_source_sha256
 from lobgym.runtime.errors import PolicyError
-from lobgym.runtime.hierarchy import NOBODY, MacroClock
-from lobgym.runtime.policy import OnnxPolicy
+from lobgym.runtime.hierarchy import NOBODY
+from lobgym.runtime.policy import DECIDED, Memory, OnnxPolicy
 from lobgym.runtime.totals import Totals
 from lobgym.sim.actions import EXECUTION
 from lobgym.sim.desk import Desk
@@ -67,10 +71,8 @@ FILL_FIELDS: Final = FILL_DTYPE.names or ()
 FILL_LOG: Final = 4096  # most fills of one interval
 STEPS_MAX: Final = 50_000_000
 ID_DIGITS: Final = 16
-GUARD_OK: Final = "ok"
 OBS_NONFINITE: Final = "obs_nonfinite"
 OBS_RANGE: Final = "obs_range"
-OUTPUT_NONFINITE: Final = "output_nonfinite"
 
 Record = tuple[str, dict[str, Any]]
 
@@ -174,7 +176,7 @@ class PaperRun:
         self._run: str = self.header["run"]
         self._low, self._high = self.spec.layout.low, self.spec.layout.high
         self._safe = self.spec.idle_codes
-        self._clock = bundle.policy.clock()
+        self._memory = bundle.policy.begin()
         self._desk = Desk(self.spec, market, 1, log="fills", log_rows=FILL_LOG)
         self._intents = self._desk.plan(np.array([self._safe], np.int32))  # the desk's own buffers
 
@@ -220,7 +222,7 @@ class PaperRun:
         """The record of one decision, and what of it goes into the trace."""
         began = time.perf_counter_ns()
         observation = self._desk.observe()[0]
-        decision = decide(self.bundle.policy, observation, self._low, self._high, self._safe, self._clock)
+        decision = decide(self.bundle.policy, observation, self._low, self._high, self._safe, self._memory)
         self.timing.decide_ns.append(time.perf_counter_ns() - began)
         intents, counts = self._intents = self._desk.plan(np.array([decision.codes], np.int32))
         rows = intents[list(INTENT_FIELDS)][0, : int(counts[0])].tolist()
@@ -231,7 +233,7 @@ class PaperRun:
             intent["id"] = intent_id(self._run, number, index)
             self.totals.denied += intent["reason"] != OK
             intent["verdict"] = REASON_NAMES[intent.pop("reason")]
-        self.totals.guarded += decision.reason != GUARD_OK
+        self.totals.guarded += decision.reason != DECIDED
         record = {
             "session": self.header["session"],
             "run": self._run,
@@ -244,7 +246,7 @@ class PaperRun:
             "intents": named,
         }
         traced = [number, t_ns, observed, record["codes"], decision.reason, rows]
-        if self._clock is not None:
+        if self._memory.clock is not None:
             record |= {"choice": decision.choice, "agent": decision.agent}
             traced += [decision.choice, decision.agent]
         return record, traced
@@ -304,22 +306,20 @@ def decide(
     low: NDArray[np.float32],
     high: NDArray[np.float32],
     safe: tuple[int, ...],
-    clock: MacroClock | None = None,
+    memory: Memory,
 ) -> Decision:
     """Guard, infer, bound: the decision for one observation float32[D] with bounds float32[D].
 
-    `clock` is what a hierarchy remembers of its run; it counts this decision.
+    `memory` is what the run remembers; it counts this decision. The guard leaves a state as it is.
     """
-    if clock is not None and policy.reader is not None:
-        clock.tick(policy.reader.macro_steps)
+    memory.tick()
     if not ((low <= observation) & (observation <= high)).all():  # false for NaN, too
         reason = OBS_RANGE if np.isfinite(observation).all() else OBS_NONFINITE
         return Decision(safe, reason, 0)
-    raw = policy.infer(observation)
-    if not np.isfinite(raw).all():
-        return Decision(safe, OUTPUT_NONFINITE, 0)
-    verdict = policy.judge(raw, observation, clock)
-    return Decision(verdict.codes, GUARD_OK, verdict.margin, verdict.choice, verdict.agent)
+    verdict = policy.decide(observation, memory)
+    if verdict.reason != DECIDED:
+        return Decision(safe, verdict.reason, 0)
+    return Decision(verdict.codes, DECIDED, verdict.margin, verdict.choice, verdict.agent)
 
 
 def intent_id(run: str, number: int, index: int) -> str:

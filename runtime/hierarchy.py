@@ -44,19 +44,21 @@ class MacroClock:
     """What a run of a hierarchy remembers between two decisions. A new one for every run.
 
     Attributes:
+        macro_steps: decisions from one choice to the next.
         decisions: counted so far.
         due: whether the next decision that the guard lets through begins with a choice.
         choice, agent: that hold; NOBODY before the first.
     """
 
+    macro_steps: int
     decisions: int = 0
     due: bool = True
     choice: int = NOBODY
     agent: int = NOBODY
 
-    def tick(self, macro_steps: int) -> None:
+    def tick(self) -> None:
         """Count a decision; every `macro_steps` of them a choice falls due, at the first one too."""
-        self.due = self.due or self.decisions % macro_steps == 0
+        self.due = self.due or self.decisions % self.macro_steps == 0
         self.decisions += 1
 
 

@@ -37,16 +37,18 @@ GOLDEN_ROWS_MAX: Final = 256
 NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 
 
-class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Observations, raw outputs (little-endian float32, base64) and codes that the policy must reproduce.
 
-    The codes of a hierarchy are those of an observation at which a choice is due: action, choice, agent.
+    They are what one decision after another is made of. `starts` names the rows at which a run begins, and nothing is
+    remembered; left out, every row is one. The codes of a hierarchy are action, choice, agent.
     """
 
     rows: int
     observations: str
     raw: str
     codes: list[list[int]]
+    starts: list[int] | None = None
 
 
 class Hierarchy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +65,8 @@ class Hierarchy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything that fixes a policy's decisions, and where it comes from. No wall clock: equal inputs, equal bytes.
 
-    `hierarchy` is written only where there is one, so that the manifests of other policies are what they always were.
+    `hierarchy` and `state` are written only where there is one, so that the manifests of other policies are what they
+    always were.
     """
 
     format: int
@@ -85,6 +88,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     created_by: str
     golden: Golden
     hierarchy: Hierarchy | None = None
+    state: int = 0  # width of what a recurrent network gives itself from one decision to the next
 
 
 class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

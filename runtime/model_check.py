@@ -1,16 +1,18 @@
 """Is this ONNX file a plain, bounded, deterministic network? Read before any session is made of it.
 
-Accepted is what an exported multilayer perceptron needs: one float32[1, D] input, one float32[1, A] output, operators
-from a list, weights inside the file, every intermediate value of a known and small size. Refused with `ModelError`:
-loops and conditions, functions, random operators, other operator domains, external data, symbolic shapes, sparse
-tensors. The bounds matter as much as the list: 224 bytes of concatenations can ask for gigabytes.
+Accepted is what an exported multilayer perceptron or LSTM needs: a float32[1, D] input and a float32[1, A] output; of a
+recurrent network behind either a float32[1, S], the state that it is given and the one that it leaves; operators from a
+list, weights inside the file, every intermediate value of a known and small size. Refused with `ModelError`: loops and
+conditions, functions, random operators, other operator domains, external data, symbolic shapes, sparse tensors, an LSTM
+over more than one observation. The bounds matter as much as the list: 224 bytes of concatenations can ask for
+gigabytes, and an LSTM over a long sequence for hours.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Final
+from typing import Final
 
 import onnx
 
@@ -19,7 +21,7 @@ from lobgym.runtime.errors import ModelError
 __all__ = ["OPERATORS", "ModelShape", "check_model"]
 
 OPERATORS: Final = frozenset(
-    {"Add", "Cast", "Clip", "Concat", "Constant", "Div", "Elu", "Flatten", "Gemm", "Identity", "LeakyRelu"}
+    {"Add", "Cast", "Clip", "Concat", "Constant", "Div", "Elu", "Flatten", "Gemm", "Identity", "LSTM", "LeakyRelu"}
     | {"MatMul", "Max", "Min", "Mul", "Neg", "Relu", "Reshape", "Sigmoid", "Slice", "Squeeze", "Sub", "Tanh"}
     | {"Transpose", "Unsqueeze"}
 )
@@ -30,16 +32,23 @@ VALUE_ELEMENTS_MAX: Final = 1 << 20  # of any one weight or intermediate value
 TOTAL_ELEMENTS_MAX: Final = 1 << 22  # of all intermediate values together
 INPUT_MAX: Final = 4096
 OUTPUT_MAX: Final = 1024
+STATE_MAX: Final = 4096
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Names and widths of the one input float32[1, inputs] and the one output float32[1, outputs]."""
+    """Names and widths of the input float32[1, inputs] and the output float32[1, outputs].
+
+    And of the states behind them, float32[1, state] both; a function of one observation has none: "", "" and 0.
+    """
 
     input_name: str
     inputs: int
     output_name: str
     outputs: int
+    state_name: str = ""
+    next_state_name: str = ""
+    state: int = 0
 
 
 def check_model(data: bytes) -> ModelShape:
@@ -55,9 +64,19 @@ def check_model(data: bytes) -> ModelShape:
     _check_nodes(model.graph)
     _check_weights(model.graph)
     _check_values(model)
-    input_name, inputs = _row(model.graph.input, "input", INPUT_MAX)
-    output_name, outputs = _row(model.graph.output, "output", OUTPUT_MAX)
-    return ModelShape(input_name, inputs, output_name, outputs)
+    given, made = model.graph.input, model.graph.output
+    if len(given) != len(made) or len(given) not in (1, 2):
+        raise ModelError(
+            f"expected one input and one output, or two of each, the second ones a state, got {len(given)} and "
+            f"{len(made)}"
+        )
+    shape = ModelShape(*_row(given[0], "input", INPUT_MAX), *_row(made[0], "output", OUTPUT_MAX))
+    if len(given) == 1:
+        return shape
+    (state_name, state), (next_name, left) = (_row(values[1], "state", STATE_MAX) for values in (given, made))
+    if state != left:
+        raise ModelError(f"the network is given a state of {state} values and leaves one of {left}; they must be equal")
+    return replace(shape, state_name=state_name, next_state_name=next_name, state=state)
 
 
 def _check_header(model: onnx.ModelProto) -> None:
@@ -125,9 +144,22 @@ def _check_values(model: onnx.ModelProto) -> None:
         total += prod(sizes)
     if total > TOTAL_ELEMENTS_MAX:
         raise ModelError(f"the values of one decision have {total} elements, at most {TOTAL_ELEMENTS_MAX} are allowed")
+    _check_sequences(inferred.graph)
     unknown = [name for node in inferred.graph.node for name in node.output if name and name not in known]
     if unknown:
         raise ModelError(f"value {unknown[0]!r} has no static shape; export with a fixed batch of one")
+
+
+def _check_sequences(graph: onnx.GraphProto) -> None:
+    """An LSTM multiplies its weights by every element of its sequence: of one decision there is one."""
+    shapes = {value.name: _sizes(value) for value in [*graph.input, *graph.output, *graph.value_info]}
+    shapes |= {tensor.name: [int(size) for size in tensor.dims] for tensor in graph.initializer}
+    for node in graph.node:
+        sequence = shapes.get(node.input[0]) if node.op_type == "LSTM" else [1, 1]
+        if sequence is None or sequence[:2] != [1, 1]:
+            raise ModelError(
+                f"operator LSTM reads a sequence of shape {sequence}, expected one observation: [1, 1, ...]"
+            )
 
 
 def _sizes(value: onnx.ValueInfoProto) -> list[int] | None:
@@ -138,14 +170,12 @@ def _sizes(value: onnx.ValueInfoProto) -> list[int] | None:
     return None if any(size < 0 for size in sizes) else sizes
 
 
-def _row(values: Any, what: str, size_max: int) -> tuple[str, int]:
-    """Name and width of the single float32[1, width] input or output."""
-    if len(values) != 1:
-        raise ModelError(f"expected one {what}, got {len(values)}")
-    sizes = _sizes(values[0])
-    kind = values[0].type.tensor_type.elem_type
+def _row(value: onnx.ValueInfoProto, what: str, size_max: int) -> tuple[str, int]:
+    """Name and width of a float32[1, width] input, output or state."""
+    sizes = _sizes(value)
+    kind = value.type.tensor_type.elem_type
     if sizes is None or len(sizes) != 2 or sizes[0] != 1 or not 1 <= sizes[1] <= size_max:
         raise ModelError(f"expected an {what} of shape [1, 1..{size_max}], got {sizes}")
     if kind != onnx.TensorProto.FLOAT:
         raise ModelError(f"expected a float32 {what}, got element type {kind}")
-    return values[0].name, sizes[1]
+    return value.name, sizes[1]

@@ -1,7 +1,12 @@
-"""`OnnxPolicy`: one observation in, one bounded decision out, on preallocated memory and one thread."""
+"""`OnnxPolicy`: one observation in, one bounded decision out, on preallocated memory and one thread.
+
+What a run has to remember between two decisions is a `Memory`: a hierarchy's clock and a recurrent network's state.
+Whoever lets the policy act holds one for every run (or lane), from `OnnxPolicy.begin`; the policy itself has none.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,19 +19,44 @@ from lobgym.runtime.manifest import Hierarchy
 from lobgym.runtime.model_check import check_model
 from lobgym.sim.desk_spec import DeskSpec
 
-__all__ = ["OnnxPolicy", "Verdict"]
+__all__ = ["DECIDED", "OUTPUT_NONFINITE", "STATE_NONFINITE", "Memory", "OnnxPolicy", "Verdict"]
 
 MARGIN_SCALE: Final = 1_000_000  # a margin of 1.0 in fixed point
 MARGIN_MAX: Final = 1 << 53
+DECIDED: Final = "ok"
+OUTPUT_NONFINITE: Final = "output_nonfinite"
+STATE_NONFINITE: Final = "state_nonfinite"
+
+
+@dataclass
+class Memory:
+    """What a run of a policy remembers between two decisions. A new one, of `OnnxPolicy.begin`, for every run.
+
+    Attributes:
+        state: float32[S] that a recurrent network left at its last decision; zeros before the first, S = 0 for others.
+        clock: of a hierarchy; None for others.
+    """
+
+    state: NDArray[np.float32]
+    clock: MacroClock | None = None
+
+    def tick(self) -> None:
+        """A decision begins: the clock counts it, whatever the guard does."""
+        if self.clock is not None:
+            self.clock.tick()
 
 
 class Verdict(NamedTuple):
-    """A decision: the desk's codes, the margin in millionths, and a hierarchy's choice and agent (else NOBODY)."""
+    """A decision: the desk's codes, the margin in millionths, and a hierarchy's choice and agent (else NOBODY).
+
+    Where `reason` is not DECIDED there is no decision, and no codes.
+    """
 
     codes: tuple[int, ...]
     margin: int
     choice: int
     agent: int
+    reason: str = DECIDED
 
     @property
     def golden(self) -> list[int]:
@@ -39,7 +69,8 @@ class OnnxPolicy:
 
     The raw output is float32[outputs]: for targets one value a choice, of which the largest wins (the first of equals);
     for every other kind of desk the action itself, clipped to [-1, 1] and cut into bins. A hierarchy's is a row of
-    values for its `reader` (`lobgym.runtime.hierarchy`).
+    values for its `reader` (`lobgym.runtime.hierarchy`). A recurrent network takes a state float32[state] beside the
+    observation and leaves the next one; `state` is 0 for others.
 
     Raises `ModelError` for bytes that are not an acceptable network or do not fit the desk, and `BundleError` for a
     hierarchy that does not.
@@ -50,6 +81,7 @@ class OnnxPolicy:
         self.reader = None if hierarchy is None else HierarchyReader(hierarchy, spec)
         self.inputs = shape.inputs
         self.outputs = shape.outputs
+        self.state = shape.state
         self._action = spec.action
         self._bins = np.array(spec.action.bins, dtype=np.float64) if spec.action.continuous else None
         wanted = spec.action.size if spec.action.continuous else spec.action.bins[0]
@@ -61,6 +93,7 @@ class OnnxPolicy:
             )
         self._observation = np.zeros((1, shape.inputs), dtype=np.float32)
         self._raw = np.zeros((1, shape.outputs), dtype=np.float32)
+        self._state, self._next = (np.zeros((1, shape.state), dtype=np.float32) for _ in range(2))
         try:
             self._session = ort.InferenceSession(data, _options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has exceptions of its own without a common base
@@ -69,21 +102,44 @@ class OnnxPolicy:
         for bind, name, values in (
             (self._binding.bind_input, shape.input_name, self._observation),
             (self._binding.bind_output, shape.output_name, self._raw),
+            (self._binding.bind_input, shape.state_name, self._state),
+            (self._binding.bind_output, shape.next_state_name, self._next),
         ):
-            bind(name, "cpu", 0, np.float32, values.shape, values.ctypes.data)
+            if name:
+                bind(name, "cpu", 0, np.float32, values.shape, values.ctypes.data)
 
-    def infer(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Observation float32[inputs] -> raw output float32[outputs]: a view that the next call overwrites."""
+    def begin(self) -> Memory:
+        """What a run of this policy begins with: a state of zeros, a choice that is due."""
+        clock = None if self.reader is None else MacroClock(self.reader.macro_steps)
+        return Memory(np.zeros(self.state, np.float32), clock)
+
+    def infer(self, observation: NDArray[np.float32], memory: Memory | None = None) -> NDArray[np.float32]:
+        """Observation float32[inputs] -> raw output float32[outputs]: a view that the next call overwrites.
+
+        A recurrent network begins with the memory's state, which stays as it is; without a memory, with zeros.
+        """
         if observation.shape != (self.inputs,):
             raise PolicyError(f"expected an observation of shape ({self.inputs},), got {observation.shape}")
+        if memory is not None and memory.state.shape != (self.state,):
+            raise PolicyError(f"expected a state of shape ({self.state},), got {memory.state.shape}")
         self._observation[0] = observation
+        self._state[0] = 0.0 if memory is None else memory.state
         self._session.run_with_iobinding(self._binding)
         raw: NDArray[np.float32] = self._raw[0]
         return raw
 
-    def clock(self) -> MacroClock | None:
-        """What a run with this policy remembers from decision to decision; None where that is nothing."""
-        return None if self.reader is None else MacroClock()
+    def decide(self, observation: NDArray[np.float32], memory: Memory) -> Verdict:
+        """The decision on an observation float32[D], noted in the memory. `Memory.tick` came before.
+
+        There is none where the output or the state that the network leaves is not finite: `reason` says so, and the
+        memory stays as it was.
+        """
+        raw = self.infer(observation, memory)
+        for values, reason in ((raw, OUTPUT_NONFINITE), (self._next, STATE_NONFINITE)):
+            if not np.isfinite(values).all():
+                return Verdict((), 0, NOBODY, NOBODY, reason)
+        memory.state[:] = self._next[0]
+        return self.judge(raw, observation, memory.clock)
 
     def judge(
         self, raw: NDArray[np.float32], observation: NDArray[np.float32], clock: MacroClock | None = None

@@ -38,7 +38,7 @@ from lobgym.agents.earnhft.tournament import AgentPool, Scores, choose_pool, pla
 from lobgym.agents.errors import ModelHashError, RunFolderError
 from lobgym.agents.files import CONFIG_FILE, LOG_FOLDER, RECORD_FILE, ROUTER_FILE, SPEC_FILE, write_json
 from lobgym.agents.jobs import run_jobs
-from lobgym.agents.trials import record_trial
+from lobgym.agents.trials import record_trial, sharpe_ratio
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.errors import ParamsError
 from lobgym.sim.market import Market
@@ -275,11 +275,16 @@ def _save_scores(path: Path, scores: Scores) -> None:
 def _record_agents(
     config: EarnHftConfig, market: Market, parts: Parts, folder: Path, agents: list[QWeights], scores: Scores
 ) -> None:
-    """Every checkpoint into the ledger of trials, with what it earned per step in bps of the position limit's value."""
+    """Every checkpoint into the ledger of trials, with what it earned per step in bps of the position limit's value.
+
+    A return of its Sharpe ratio is what it earned per step in a segment, from all start positions together.
+    """
     unit = limit_bps_units(market, config.spec(market), parts)
     steps = max(1, int(scores.steps.sum()) * scores.pnl.shape[1])
     for agent, pnl in zip(agents, scores.pnl, strict=True):
-        record_trial(folder, "checkpoint", market.tape.digest, _ENV, agent.digest, int(pnl.sum()) / unit / steps)
+        sharpe = sharpe_ratio((pnl.sum(axis=0) / np.maximum(1, scores.steps)).tolist())
+        score = int(pnl.sum()) / unit / steps
+        record_trial(folder, "checkpoint", market.tape.digest, _ENV, agent.digest, score, sharpe=sharpe)
 
 
 # -- stage III ---------------------------------------------------------------------------------------------------------
@@ -292,8 +297,8 @@ def _router_stage(
         return QWeights.load(folder / ROUTER_FILE)
     router = train_router(config, market, parts, pool, folder, lambda done, total: tell("router", done, total))
     judged = _read(folder / CHOICE_FILE)
-    for digest, bps in zip(judged["digests"], judged["bps"], strict=True):
-        record_trial(folder, "checkpoint", market.tape.digest, "router", digest, bps)
+    for digest, bps, sharpe in zip(judged["digests"], judged["bps"], judged["sharpes"], strict=True):
+        record_trial(folder, "checkpoint", market.tape.digest, "router", digest, bps, sharpe=sharpe)
     router.save(folder / ROUTER_FILE)
     return router
 

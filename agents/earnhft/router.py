@@ -25,6 +25,7 @@ from lobgym.agents.earnhft.parts import Parts, Span, limit_bps_units
 from lobgym.agents.errors import TrainError
 from lobgym.agents.files import LOG_FOLDER
 from lobgym.agents.torch_mode import deterministic_torch
+from lobgym.agents.trials import sharpe_ratio
 from lobgym.envs.router_core import RouterCore
 from lobgym.sim.market import Market
 
@@ -162,6 +163,7 @@ def train_router(
         "learnt": learnt,
         "windows": judged.bps.shape[1],
         "bps": [float(x) for x in judged.bps.mean(axis=1)],
+        "sharpes": [sharpe_ratio(windows) for windows in judged.bps.tolist()],
         "digests": [one.digest for one in candidates],
         "judged_steps": judged.steps,
         **counts,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from lobgym.agents.errors import ExportError, PolicyError
-from lobgym.agents.onnx.export import INPUT_NAME, OUTPUT_NAME, decision_module
+from lobgym.agents.onnx.export import INPUT_NAME, NEXT_STATE_NAME, OUTPUT_NAME, STATE_NAME, decision_module
 from lobgym.sim.actions import ActionSpec
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "check_parity",
     "choice_margins",
     "compare_decisions",
+    "compare_outputs",
     "extreme_observations",
     "find_problems",
     "finite_rows",
@@ -43,8 +44,13 @@ _BATCH: Final = 512
 class OnnxPolicy:
     """An exported policy as a `Policy`: onnxruntime, one thread, one observation at a time as in service.
 
+    A recurrent one has a state for each lane, zero from `reset` or `forget` on.
+
     Raises:
-        PolicyError: an observation whose shape is not the graph's.
+        PolicyError: an observation whose shape is not the graph's; of a recurrent one another number of lanes.
+
+    Attributes:
+        state: S, the width of a lane's state; 0 for a function of one observation.
     """
 
     def __init__(self, onnx_bytes: bytes, discrete: bool, name: str = "onnx") -> None:
@@ -55,10 +61,17 @@ class OnnxPolicy:
         self.name = name
         self.discrete = discrete
         self._session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
-        self._size = int(self._session.get_inputs()[0].shape[1])
+        sizes = [int(given.shape[1]) for given in self._session.get_inputs()]
+        self._size, self.state = sizes[0], sum(sizes[1:])
+        self.reset(0)
 
     def reset(self, lanes: int, seed: int = 0) -> None:
-        """Nothing to forget: the policy has no state."""
+        """All lanes forget."""
+        self._memory = np.zeros((lanes, self.state), np.float32)
+
+    def forget(self, lanes: NDArray[np.bool_]) -> None:
+        """Those of the lanes bool[N] begin an episode."""
+        self._memory[lanes] = 0.0
 
     def raw(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Observations float32[N, D] -> raw outputs float32[N, A]."""
@@ -66,8 +79,20 @@ class OnnxPolicy:
             raise PolicyError(f"expected observations of shape (N, {self._size}), got {observations.shape}")
         rows = np.ascontiguousarray(observations, dtype=np.float32)
         run = self._session.run
+        if self.state:
+            return self._step(rows)
         outputs = [run([OUTPUT_NAME], {INPUT_NAME: rows[i : i + 1]})[0] for i in range(len(rows))]
         return np.concatenate(outputs) if outputs else np.empty((0, 0), np.float32)
+
+    def _step(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        if len(rows) != len(self._memory):
+            raise PolicyError(f"expected a row for each of {len(self._memory)} lanes, got {len(rows)}: reset it first")
+        raw = []
+        for lane in range(len(rows)):
+            given = {INPUT_NAME: rows[lane : lane + 1], STATE_NAME: self._memory[lane : lane + 1]}
+            made, self._memory[lane : lane + 1] = self._session.run([OUTPUT_NAME, NEXT_STATE_NAME], given)
+            raw.append(made)
+        return np.concatenate(raw)
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Observations float32[N, D] -> float32[N, A] in [-1, 1], or int64[N] choices where `discrete`."""
@@ -171,22 +196,31 @@ def compare_decisions(
     Raises:
         PolicyError: raw outputs of another shape.
     """
+    raw = OnnxPolicy(onnx_bytes, not action_spec.continuous).raw(rows)
+    return compare_outputs(raw, extremes, expected_raw, expected_actions, action_spec, observations_min)
+
+
+def compare_outputs(
+    raw: NDArray[np.float32], extremes: int, expected_raw: NDArray[np.float32],
+    expected_actions: NDArray[Any], action_spec: ActionSpec, observations_min: int = OBSERVATIONS_MIN,
+) -> ParityReport:  # fmt: skip
+    """Compare a graph's raw outputs float32[N, A] with what an original made; see `compare_decisions`."""
     discrete = not action_spec.continuous
     expected_codes = action_spec.decode(expected_actions)
-    raw = OnnxPolicy(onnx_bytes, discrete).raw(rows)
     if raw.shape != expected_raw.shape:
         raise PolicyError(
             f"expected raw outputs of shape {expected_raw.shape}, got {raw.shape}: another model's export?"
         )
     codes = action_spec.decode(np.argmax(raw, axis=1).astype(np.int64) if discrete else raw)
 
-    differs = np.any(codes.reshape(len(rows), -1) != expected_codes.reshape(len(rows), -1), axis=1)
+    count = len(raw)
+    differs = np.any(codes.reshape(count, -1) != expected_codes.reshape(count, -1), axis=1)
     margins = choice_margins(raw) if discrete else _bin_margins(raw, action_spec)
     flips, difference = int(differs.sum()), float(np.abs(raw - expected_raw).max())
-    distinct = len(np.unique(codes.reshape(len(rows), -1), axis=0))
+    distinct = len(np.unique(codes.reshape(count, -1), axis=0))
     scale = max(1.0, float(np.abs(expected_raw).max()))
     return ParityReport(
-        observations=len(rows),
+        observations=count,
         extremes=extremes,
         flips=flips,
         first_flip=int(np.argmax(differs)) if flips else -1,
@@ -194,7 +228,7 @@ def compare_decisions(
         margin_min=float(margins.min()),
         margin_p01=float(np.sort(margins)[len(margins) // 100]),
         distinct_actions=distinct,
-        problems=find_problems(len(rows) - extremes, observations_min, flips, difference / scale, distinct),
+        problems=find_problems(count - extremes, observations_min, flips, difference / scale, distinct),
     )
 
 

@@ -21,7 +21,7 @@ from lobgym.agents.sb3.config import TrainConfig
 from lobgym.agents.sb3.environment import VALIDATION_SEED, play
 from lobgym.agents.sb3.runs import BEST_FILE, BestModel, weights_digest
 from lobgym.agents.sb3.zoo import ledger_folder
-from lobgym.agents.trials import record_trial
+from lobgym.agents.trials import record_trial, sharpe_ratio
 
 __all__ = ["Milestones", "StopTraining", "require_finite"]
 
@@ -59,6 +59,7 @@ class Milestones(BaseCallback):
         self._validated: list[int] = notes.get("validated", [])
         self._returns: list[list[float]] = notes.get("returns", [])
         self._lengths: list[list[int]] = notes.get("lengths", [])
+        self._sharpes: list[float | None] = notes.get("sharpes", [None] * len(self._validated))
         best = notes.get("best")
         self.best: BestModel | None = None if best is None else msgspec.convert(best, BestModel)
         self._before = float(notes.get("seconds", 0.0))
@@ -83,6 +84,11 @@ class Milestones(BaseCallback):
             save_checkpoint(self._folder, self.model, self._core, self._notes())
 
     @property
+    def best_sharpe(self) -> float | None:
+        """Of the best model's PnL over the validation's episodes; None where it is not known."""
+        return None if self.best is None else self._sharpes[self._validated.index(self.best.steps)]
+
+    @property
     def _last_validated(self) -> int:
         return self._validated[-1] if self._validated else 0
 
@@ -101,12 +107,15 @@ class Milestones(BaseCallback):
         self._validated.append(steps)
         self._returns.append(outcome.returns.tolist())
         self._lengths.append(outcome.summary["steps"].tolist())
+        self._sharpes.append(sharpe_ratio(outcome.summary["pnl_units"].tolist()))
         self._write_evaluations()
         self.logger.record("eval/mean_reward", score)
         self.logger.record("eval/mean_ep_length", float(np.mean(outcome.summary["steps"])))
         digest = weights_digest(self.model)
         tape = self._core.market.tape.digest
-        record_trial(ledger_folder(self._folder, self._config), "checkpoint", tape, self._config.env_id, digest, score)
+        ledger = ledger_folder(self._folder, self._config)
+        sharpe = self._sharpes[-1]
+        record_trial(ledger, "checkpoint", tape, self._config.env_id, digest, score, sharpe=sharpe)
         if self.best is None or score > self.best.score:
             require_finite(self.model)
             self.best = BestModel(save_model(self.model, self._folder / BEST_FILE), digest, steps, score)
@@ -118,6 +127,7 @@ class Milestones(BaseCallback):
             "validated": self._validated,
             "returns": self._returns,
             "lengths": self._lengths,
+            "sharpes": self._sharpes,
             "best": None if self.best is None else msgspec.to_builtins(self.best),
             "checkpointed": self._checkpointed,
             "seconds": round(self.seconds, 3),
@@ -127,7 +137,8 @@ class Milestones(BaseCallback):
         """The file that SB3's and rl_zoo3's plots read."""
         path = self._folder / EVALUATIONS_FILE
         aside = path.with_name(f"aside-{path.name}")
-        np.savez(aside, timesteps=self._validated, results=self._returns, ep_lengths=self._lengths)
+        sharpes = np.array([np.nan if one is None else one for one in self._sharpes], np.float64)
+        np.savez(aside, timesteps=self._validated, results=self._returns, ep_lengths=self._lengths, sharpes=sharpes)
         os.replace(aside, path)
 
 

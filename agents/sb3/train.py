@@ -177,6 +177,7 @@ def _run(config: TrainConfig, folder: Path, env: VecEnv, checkpoint: Checkpoint 
         config.env_id,
         digest,
         milestones.best.score if milestones.best else None,
+        sharpe=milestones.best_sharpe,
     )
     return TrainResult(folder, record, model, desk.spec)
 

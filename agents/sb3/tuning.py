@@ -8,6 +8,7 @@ training goes on from its last checkpoint. So a study ends with exactly the tria
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import socket
 import sys
@@ -236,8 +237,8 @@ def _one_trial(trial: optuna.Trial, root: Path, config: TuneConfig, let_go: Any,
         made = made.replace(out=str(root / TRIALS_FOLDER / digest[:16]))
         tape = market_for(made.tape).tape.digest
         record_trial(root, "tune", tape, made.env_id, digest)
-        score, pruned = _train(trial, made, parent)
-        record_trial(root, "tune", tape, made.env_id, digest, score)
+        score, sharpe, pruned = _train(trial, made, parent)
+        record_trial(root, "tune", tape, made.env_id, digest, score, sharpe=sharpe)
     except LobgymError as error:
         trial.set_user_attr(_ERROR, str(error))
         raise
@@ -249,8 +250,11 @@ def _one_trial(trial: optuna.Trial, root: Path, config: TuneConfig, let_go: Any,
     return score
 
 
-def _train(trial: optuna.Trial, config: TrainConfig, parent: int) -> tuple[float, bool]:
-    """(mean return of the last validation, whether the trial was pruned); a run that is there already goes on."""
+def _train(trial: optuna.Trial, config: TrainConfig, parent: int) -> tuple[float, float | None, bool]:
+    """(mean return of the last validation, its Sharpe ratio, whether the trial was pruned).
+
+    A run that is there already goes on; one that was validated by a version without ratios has none.
+    """
     folder = Path(config.out)
     folder.parent.mkdir(parents=True, exist_ok=True)
     told = dict(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
@@ -278,7 +282,8 @@ def _train(trial: optuna.Trial, config: TrainConfig, parent: int) -> tuple[float
             if result.record.interrupted and not pruned:
                 raise KeyboardInterrupt
         with np.load(folder / EVALUATIONS_FILE) as file:
-            return float(np.mean(file["results"][-1])), pruned
+            sharpe = float(file["sharpes"][-1]) if "sharpes" in file else math.nan
+            return float(np.mean(file["results"][-1])), None if math.isnan(sharpe) else sharpe, pruned
 
 
 def _suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> Any:

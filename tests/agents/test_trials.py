@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import random
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from lobgym.agents.errors import TrialError
-from lobgym.agents.trials import LEDGER_FILE, LEDGER_VARIABLE, count_trials, ledger_of, read_trials, record_trial
+from lobgym.agents.trials import (
+    LEDGER_FILE,
+    LEDGER_VARIABLE,
+    count_trials,
+    ledger_of,
+    read_trials,
+    record_trial,
+    sharpe_ratio,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +95,23 @@ def test_what_no_ledger_can_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrialError, match="NaN"):
         record_trial(tmp_path / "run", "k", "t", "e", "d", float("nan"))
     assert record_trial(tmp_path / "run", "k", "t", "e", "d", float("-inf")).score is None
+
+
+def test_the_ratio_is_mean_over_deviation_in_exact_arithmetic() -> None:
+    """Oracle: the standard library's fractions."""
+    draw = random.Random(7)
+    for count in (3, 4, 50):
+        returns = [draw.choice((1e-9, 1.0, 1e6)) * draw.gauss(0.2, 1.0) for _ in range(count)]
+        ratio = sharpe_ratio(returns)
+        assert ratio == pytest.approx(statistics.mean(returns) / statistics.stdev(returns), rel=1e-12)
+        assert sharpe_ratio([-one for one in returns]) == -ratio  # type: ignore[operator]
+    assert sharpe_ratio([1.0, 2.0, 6.0]) == 3.0 / math.sqrt(7.0)
+
+
+@pytest.mark.parametrize("returns", [[], [1.0, 2.0], [3.0] * 5, [1.0, math.nan, 2.0], [1.0, math.inf, 2.0]])
+def test_what_has_no_ratio_is_not_known(returns: list[float]) -> None:
+    assert sharpe_ratio(returns) is None
+
+
+def test_nothing_earned_and_nothing_risked_is_no_skill() -> None:
+    assert sharpe_ratio([0.0] * 5) == 0.0

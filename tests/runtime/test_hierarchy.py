@@ -134,7 +134,7 @@ def test_who_acted_is_in_the_hash(make: Make, market: Market) -> None:
     values[CHOICES + 2 :: ACTIONS] = 1.0
     ends = []
     for bundle in (one, other):
-        bundle.policy.infer = lambda observation: values  # type: ignore[method-assign]
+        bundle.policy.infer = lambda observation, memory=None: values  # type: ignore[method-assign]
         run = PaperRun(bundle, market, plan_run(market, bundle.spec, None, 20, 0))
         ends.append((list(run.records())[-1][1]["totals"], run.trace))
     assert ends[0][0] == ends[1][0]
@@ -144,7 +144,8 @@ def test_who_acted_is_in_the_hash(make: Make, market: Market) -> None:
 def test_the_guard_acts_for_nobody_and_the_clock_goes_on(make: Make, market: Market) -> None:
     bundle = make()
     spec = bundle.spec
-    clock = bundle.policy.clock()
+    memory = bundle.policy.begin()
+    clock = memory.clock
     assert clock is not None
     bad = np.full(spec.layout.size, np.nan, np.float32)
     good = np.zeros(spec.layout.size, np.float32)
@@ -153,7 +154,7 @@ def test_the_guard_acts_for_nobody_and_the_clock_goes_on(make: Make, market: Mar
     for number in range(MACRO * 4):
         held = clock.agent
         seen = bad if number in guarded else good
-        decision = decide(bundle.policy, seen, spec.layout.low, spec.layout.high, spec.idle_codes, clock)
+        decision = decide(bundle.policy, seen, spec.layout.low, spec.layout.high, spec.idle_codes, memory)
         if number in guarded:
             assert (decision.choice, decision.agent, decision.codes) == (NOBODY, NOBODY, spec.idle_codes)
             assert clock.agent == held
@@ -255,7 +256,7 @@ def test_a_row_alone_says_nothing(make: Make) -> None:
 def test_the_margin_is_the_nearer_of_two_decisions(make: Make) -> None:
     """The router's where it chose, the agent's at every decision; in millionths."""
     bundle = make()
-    reader, clock = bundle.policy.reader, bundle.policy.clock()
+    reader, clock = bundle.policy.reader, bundle.policy.begin().clock
     assert reader is not None
     assert clock is not None
     raw = np.zeros(reader.outputs, np.float32)
@@ -263,10 +264,10 @@ def test_the_margin_is_the_nearer_of_two_decisions(make: Make) -> None:
     flat_agent = MEMBERS[2][1]
     raw[CHOICES + flat_agent * ACTIONS :][:ACTIONS] = (0.0, 0.0, 5.0, 4.5, 0.0)
     observation = np.zeros(bundle.spec.layout.size, np.float32)
-    clock.tick(MACRO)
-    assert bundle.policy.judge(raw, observation, clock) == ((2,), 250_000, 1, flat_agent)
-    clock.tick(MACRO)
-    assert bundle.policy.judge(raw, observation, clock) == ((2,), 500_000, 1, flat_agent)
+    clock.tick()
+    assert bundle.policy.judge(raw, observation, clock)[:4] == ((2,), 250_000, 1, flat_agent)
+    clock.tick()
+    assert bundle.policy.judge(raw, observation, clock)[:4] == ((2,), 500_000, 1, flat_agent)
 
 
 def test_a_manifest_of_a_hierarchy_comes_back(make: Make) -> None:

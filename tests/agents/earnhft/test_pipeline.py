@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_every_checkpoint_is_in_the_ledger(whole: Path):
     judged = msgspec.json.decode((whole / "run" / "router.json").read_bytes())
     assert {one.digest for one in trials if one.env == "router"} == set(judged["digests"])
     assert {one.tape_digest for one in trials} == {market_of().tape.digest}
+    # Their ratios, by the standard library: of segments over all start positions, and of the windows judged.
+    with np.load(whole / "run" / "scores.npz") as scores:
+        pnl, steps = scores["pnl"], scores["steps"]
+    ratios = {one.digest: one.sharpe for one in trials}
+    for digest, earned in zip(result.record.agents, pnl, strict=True):
+        rates = [int(total) / int(length) for total, length in zip(earned.sum(axis=0), steps, strict=True)]
+        known = len(rates) >= 3 and len(set(rates)) > 1
+        assert ratios[digest] == (pytest.approx(statistics.mean(rates) / statistics.stdev(rates)) if known else None)
+    assert [ratios[digest] for digest in judged["digests"]] == judged["sharpes"]
 
 
 def test_a_run_that_is_killed_in_every_stage_ends_in_the_same_bytes(whole: Path, tmp_path: Path):

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from sb3_contrib import RecurrentPPO
 from stable_baselines3 import A2C
 
 from lobgym.agents.errors import ExportError, PolicyError
@@ -136,8 +135,6 @@ def test_mistakes_are_named() -> None:
         OnnxPolicy(content, discrete=False).act(np.zeros((2, 3), np.float32))
     with pytest.raises(PolicyError, match="finite"):
         check_parity(model, content, np.full((2, SIZE), np.nan, np.float32), GRID)
-    with pytest.raises(ExportError, match="a RecurrentPPO remembers what it saw"):
-        export_policy(RecurrentPPO("MlpLstmPolicy", DummyEnv(True), n_steps=8, device="cpu"))
     with pytest.raises(ExportError, match="A2C"):
         export_policy(A2C("MlpPolicy", DummyEnv(True), device="cpu"))
 

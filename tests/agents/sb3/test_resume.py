@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,10 @@ import pytest
 
 from lobgym.agents.errors import CheckpointError, RunFolderError, TrainError
 from lobgym.agents.files import sha256_file
+from lobgym.agents.policy import ModelPolicy
 from lobgym.agents.sb3.checkpoint import read_checkpoint
 from lobgym.agents.sb3.config import PpoSettings, TrainConfig
+from lobgym.agents.sb3.environment import VALIDATION_SEED, make_validation_env, play
 from lobgym.agents.sb3.runs import load_run
 from lobgym.agents.sb3.settings import DqnSettings, LstmSettings, QrDqnSettings, RouterSettings, SacSettings
 from lobgym.agents.sb3.train import resume, train
@@ -84,6 +87,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(name: str, tmp_path: Path) -> 
     one, other = (np.load(tmp_path / run / "evaluations.npz") for run in ("whole", "killed"))
     assert np.array_equal(one["timesteps"], other["timesteps"])
     assert np.array_equal(one["results"], other["results"])
+    assert np.array_equal(one["sharpes"], other["sharpes"], equal_nan=True)
     assert len({len(row) for row in one["results"]}) == 1
     tables = [(tmp_path / run / "logs" / "progress.csv").read_text().splitlines() for run in ("whole", "killed")]
     assert len(tables[0]) == len(tables[1])
@@ -99,7 +103,21 @@ def test_the_best_model_is_the_one_that_validated_best(tmp_path: Path) -> None:
     loaded = load_run(tmp_path / "run", "best")
     assert sha256_file(tmp_path / "run" / "best_model.zip") == loaded.record.best.sha256  # type: ignore[union-attr]
     assert {one.kind for one in read_trials(tmp_path / "trials.jsonl")} == {"train", "checkpoint"}
-    assert len(read_trials(tmp_path / "trials.jsonl")) == 1 + len(means)
+    trials = read_trials(tmp_path / "trials.jsonl")
+    assert len(trials) == 1 + len(means)
+    # Oracle: the best model plays the validation again, and its episodes' PnL is judged by the standard library.
+    env = make_validation_env(BASE)
+    try:
+        env.seed(VALIDATION_SEED)
+        pnl = play(ModelPolicy(loaded.model, "best"), env).summary["pnl_units"].tolist()
+    finally:
+        env.close()
+    ratio = pytest.approx(statistics.mean(pnl) / statistics.stdev(pnl))
+    (best,) = (one for one in trials if one.digest == result.record.best.weights_sha256)
+    (run,) = (one for one in trials if one.kind == "train")
+    assert (best.kind, best.sharpe, run.sharpe) == ("checkpoint", ratio, ratio)
+    assert (best.score, run.score) == (result.record.best.score, result.record.best.score)
+    assert len({one.sharpe for one in trials if one.kind == "checkpoint"}) == len(means)
 
 
 def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from stable_baselines3 import DQN, PPO, SAC
 from lobgym.agents.errors import ModelHashError, RunFolderError
 from lobgym.agents.files import sha256_file
 from lobgym.agents.onnx.export import export_policy
-from lobgym.agents.onnx.parity import check_parity
+from lobgym.agents.onnx.parity import OnnxPolicy, check_parity
+from lobgym.agents.onnx.recurrent import check_recurrent_parity
 from lobgym.agents.sb3.config import ENV_IDS, DqnSettings, PpoSettings, TrainConfig
-from lobgym.agents.sb3.rollout import collect_observations
+from lobgym.agents.sb3.rollout import collect_episodes, collect_observations
 from lobgym.agents.sb3.runs import load_run
 from lobgym.agents.sb3.settings import LstmSettings, QrDqnSettings, RouterSettings, SacSettings
 from lobgym.agents.sb3.train import TrainResult, train
@@ -52,7 +53,8 @@ CONFIGS = {
     "dqn-router": ROUTER.replace(algo="dqn"),
 }
 CLASSES = {"ppo": PPO, "dqn": DQN, "qrdqn": QRDQN, "sac": SAC, "ppo_lstm": RecurrentPPO}
-SERVED = [name for name in CONFIGS if not name.startswith("ppo_lstm") and not name.endswith("router")]
+SERVED = [name for name in CONFIGS if not name.endswith("router")]
+FORGETFUL = [name for name in SERVED if not name.startswith("ppo_lstm")]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,31 @@ def test_the_same_config_gives_the_same_weights(runs: dict[str, TrainResult], na
     assert other.record.weights_sha256 != runs[name].record.weights_sha256
 
 
-@pytest.mark.parametrize("name", SERVED)
+def test_what_remembers_decides_the_same_from_one_episode_to_the_next(runs: dict[str, TrainResult]) -> None:
+    run, config = runs["ppo_lstm-grid"], CONFIGS["ppo_lstm-grid"]
+    walk = collect_episodes(run.model, config, 4_000)
+    assert walk.rows.shape == (500, 8, run.spec.layout.size)
+    assert walk.boundaries == 8 * 8, "episodes of 60 steps"
+    assert (walk.starts[::60]).all()
+    onnx = export_policy(run.model)
+    report = check_recurrent_parity(run.model, onnx, walk, run.spec.action, observations_min=4_000)
+    assert report.flips == 0
+    assert report.raw_difference_max <= 1e-5
+    assert all("distinct" in problem for problem in report.problems), report.problems
+    # The same rows, but the episodes joined: another policy, unless nothing is remembered.
+    served = OnnxPolicy(onnx, discrete=False)
+    made = []
+    for forgets in (True, False):
+        served.reset(8)
+        for rows, starts in zip(walk.rows[:61], walk.starts[:61], strict=True):
+            if forgets:
+                served.forget(starts)
+            raw = served.raw(rows)
+        made.append(raw)
+    assert np.abs(made[0] - made[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", FORGETFUL)
 def test_the_exported_policy_decides_the_same(runs: dict[str, TrainResult], name: str) -> None:
     run = runs[name]
     rows = collect_observations(run.model, CONFIGS[name].replace(num_envs=64), count=20_000)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import optuna
 import pytest
 import yaml
@@ -77,6 +78,9 @@ def test_a_search_ends_with_the_trials_it_was_asked_for(tmp_path: Path) -> None:
     tried = [one for one in read_trials(tmp_path / "trials.jsonl") if one.kind == "tune"]
     assert len(tried) == len({settings_of(trial) for trial in study.get_trials()})
     assert all(one.score is not None for one in tried)
+    for one in tried:
+        with np.load(tmp_path / "study" / "trials" / one.digest[:16] / "evaluations.npz") as file:
+            assert one.sharpe == pytest.approx(file["sharpes"][-1])
     more = resume_tune(tmp_path / "study", trials=4)
     assert more.counts.finished == 4
     with pytest.raises(TuneError, match="as many or more"):

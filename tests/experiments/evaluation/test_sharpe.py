@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats as oracle
 
-from lobgym.agents.trials import LEDGER_FILE, record_trial
+from lobgym.agents.trials import LEDGER_FILE, record_trial, sharpe_ratio
 from lobgym.experiments.evaluation.sharpe import (
     Moments,
     deflate_by_ledger,
@@ -119,3 +119,13 @@ def test_order_does_not_matter_and_nonsense_is_refused() -> None:
     for trials, variance in ((0, 1.0), (3, -1.0), (3, math.nan)):
         with pytest.raises(ValueError, match="at least 1 trial"):
             expected_best(trials, variance)
+
+
+def test_the_ledger_and_the_verdict_mean_the_same_ratio() -> None:
+    rng = np.random.default_rng(3)
+    for returns in (rng.normal(0.1, 1.0, 3).tolist(), rng.gamma(2.0, 1e4, 40).tolist(), [0.0] * 4, [1.0, 1.0, 1.5]):
+        assert sharpe_ratio(returns) == moments_of(returns).sharpe
+    for returns in ([1.0, 2.0], [2.0, 2.0, 2.0]):
+        assert sharpe_ratio(returns) is None
+        with pytest.raises(ValueError, match="returns"):
+            moments_of(returns)
