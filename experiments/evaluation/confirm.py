@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lobgym.agents.errors import TuneError
-from lobgym.agents.files import read_json, write_json
+from lobgym.agents.files import CONFIG_FILE, RECORD_FILE, read_json, write_json
 from lobgym.agents.sb3.config import TrainConfig
 from lobgym.agents.sb3.defaults import merged, read_settings
-from lobgym.agents.sb3.runs import CONFIG_FILE, RECORD_FILE
 from lobgym.agents.sb3.train import resume, train
 from lobgym.agents.sb3.tune import BEST_FILE
 from lobgym.agents.sb3.tuning import read_tune_config

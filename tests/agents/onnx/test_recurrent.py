@@ -12,13 +12,13 @@ import onnx
 import pytest
 import torch
 from sb3_contrib import RecurrentPPO
-from tests.agents.sb3.dummy import SIZE, DummyEnv, observations, trained
 
 from lobgym.agents.errors import ExportError, PolicyError
 from lobgym.agents.onnx.export import NEXT_STATE_NAME, STATE_NAME, decision_module, export_policy, state_size
 from lobgym.agents.onnx.parity import OnnxPolicy
 from lobgym.agents.onnx.recurrent import EXTREME_STEPS, Walk, check_recurrent_parity
 from lobgym.sim.actions import ActionSpec
+from tests.agents.sb3.dummy import SIZE, DummyEnv, observations, trained
 
 GRID, TARGET = ActionSpec.grid(), ActionSpec.target(5)
 LANES, STEPS = 16, 100
