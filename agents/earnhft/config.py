@@ -376,6 +376,11 @@ class EarnHftConfig:
         plain = {name: value for name, value in self.to_json().items() if name not in _UNDECIDING}
         return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
 
+    @property
+    def test_fraction(self) -> float:
+        """Share of the tape's end at which nothing was looked, neither to learn nor to choose."""
+        return self.fractions[2]
+
     # -- the desk ------------------------------------------------------------------------------------------------------
 
     def venue(self, market: Market) -> SimParams:

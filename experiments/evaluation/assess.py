@@ -46,7 +46,8 @@ class Subject:
     Attributes:
         horizon: steps of an episode.
         trained_on, tape: digest and name of the tape; instrument: its instrument, None where it has to be looked up.
-        cut: its test_fraction and embargo_ns; the evaluation cuts the same way, so that no test episode was trained on.
+        cut: its test_fraction and embargo_ns; the tape that it was trained on is cut the same way, so that no test
+            episode was trained on.
         extra: further keywords of the environment.
     """
 
@@ -179,8 +180,10 @@ def assess(
     market = market_for(tape)
     _require_instrument(subject, market)
     digest = market.tape.digest
-    study = None if subject.cut and (subject.horizon or horizon) else Study.of(tape, subject.spec.interval_ns)
-    fraction, embargo = subject.cut or (TEST_FRACTION, study.embargo_ns if study else 0)
+    # Of a tape that it was not trained on everybody plays the same part.
+    cut = subject.cut if digest == subject.trained_on else None
+    study = None if cut and (subject.horizon or horizon) else Study.of(tape, subject.spec.interval_ns)
+    fraction, embargo = cut or (TEST_FRACTION, study.embargo_ns if study else 0)
     steps = horizon or subject.horizon or (study.horizon if study else 0)
     figures = []
     for seed in range(seeds):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lobgym.agents.files import ROUTER_FILE
 from lobgym.agents.sb3.config import TrainConfig
 from lobgym.agents.sb3.defaults import merged, read_defaults
 from lobgym.agents.sb3.runs import load_run
@@ -156,6 +157,10 @@ class Study:
         """
         groups: dict[str, list[Path]] = {}
         for run in runs:
+            if (run / ROUTER_FILE).exists():
+                raise EvaluationError(
+                    f"{run} is a run of EarnHFT: `lobgym export` it and give that as --bundle, or take --suite"
+                )
             loaded = load_run(run)
             config = loaded.config
             if config.env == "router":

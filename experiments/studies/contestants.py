@@ -24,10 +24,12 @@ from lobgym.agents.baselines import BASELINES, available_baselines, open_baselin
 from lobgym.agents.files import LOG_FOLDER, MODEL_FILE, ROUTER_FILE
 from lobgym.agents.policy import Policy
 from lobgym.experiments.errors import EvaluationError
+from lobgym.experiments.evaluation.evaluate import EvalConfig
 from lobgym.runtime.manifest import MANIFEST_FILE
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
+from lobgym.sim.tape import open_tape
 
 __all__ = ["Contestant"]
 
@@ -97,7 +99,9 @@ class Contestant:
             train: the part of the tape that fitted baselines may look at, first and last nanosecond.
 
         Raises:
-            EvaluationError: a folder that has changed since it was named; a fitted baseline without a part to fit on.
+            EvaluationError: a folder that has changed since it was named; a fitted baseline without a part to fit on;
+                what was trained on this tape and saw something of the tested part.
+            PolicyError: what was trained for another instrument, whose ticks and lots mean something else.
         """
         folder = Path(self.where.partition("#")[0])
         if self.digest and _digest(folder) != self.digest:
@@ -119,10 +123,15 @@ class Contestant:
             module, _, function = self.where.partition(":")
             policy, spec = getattr(import_module(module), function)(market)
             return policy, spec.replace(**changes)
-        if self.source == "earnhft":
-            policy, spec = _earnhft(folder, self.where.partition("#")[2])
+        if self.source == "bundle":
+            policy, spec = _bundle(folder, market)
         else:
-            policy, spec = {"bundle": _bundle, "run": _run}[self.source](folder, market)
+            policy, spec, seen = {"earnhft": _earnhft, "run": _run}[self.source](folder, market, self.where)
+            if train is not None and seen > train[1]:
+                raise EvaluationError(
+                    f"{self.name} was trained on this tape and has looked at {(seen - train[1]) / 1e9:g} s of what is "
+                    "tested here, or of the embargo before it: take another tape, or train with a larger test part"
+                )
         return policy, spec.replace(**changes)
 
 
@@ -136,22 +145,41 @@ def _bundle(folder: Path, market: Market) -> tuple[Policy, DeskSpec]:
     return ServedPolicy.of(bundle, ranked=True), bundle.spec
 
 
-def _run(folder: Path, market: Market) -> tuple[Policy, DeskSpec]:
+def _run(folder: Path, market: Market, where: str) -> tuple[Policy, DeskSpec, int]:
+    """Policy and desk, and the last nanosecond of this tape that training saw; 0 if it was another tape."""
     from lobgym.agents.onnx.export import export_policy
     from lobgym.agents.onnx.parity import OnnxPolicy
     from lobgym.agents.sb3.runs import load_run
 
     run = load_run(folder)
-    return OnnxPolicy(export_policy(run.model), run.record.discrete, run.config.algo), run.spec
+    config, seen = run.config, 0
+    if _same_tape(run.record.tape_digest, config.tape, market):
+        cut = EvalConfig((0,), 1, 1, "test", config.test_fraction, config.embargo_ns)
+        seen = cut.span_ns(market, 0)[0] - config.embargo_ns
+    return OnnxPolicy(export_policy(run.model), run.record.discrete, config.algo), run.spec, seen
 
 
-def _earnhft(folder: Path, part: str) -> tuple[Policy, DeskSpec]:
+def _earnhft(folder: Path, market: Market, where: str) -> tuple[Policy, DeskSpec, int]:
+    """As `_run`; its agents and its router were chosen on the validation part, which so was seen."""
+    from lobgym.agents.earnhft.parts import Parts
     from lobgym.agents.earnhft.pipeline import load_earnhft
     from lobgym.experiments.studies.ablations import ablated
 
     result = load_earnhft(folder)
+    part = where.partition("#")[2]
     policy: Policy = ablated(result, part) if part else result.hierarchy
-    return policy, result.spec
+    same = _same_tape(result.record.tape_digest, result.config.tape, market)
+    return policy, result.spec, Parts.of(market, result.config).validation.high_ns if same else 0
+
+
+def _same_tape(digest: str, tape: str, market: Market) -> bool:
+    """Whether it was trained on this tape; another one must at least be of its instrument."""
+    from lobgym.runtime.engine import require_instrument
+
+    if digest == market.tape.digest:
+        return True
+    require_instrument(open_tape(tape).instrument.to_json(), market.instrument)
+    return False
 
 
 def _digest(folder: Path) -> str:

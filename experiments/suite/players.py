@@ -202,6 +202,8 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
     from lobgym.agents.onnx.export import export_policy
     from lobgym.agents.sb3.runs import load_run
 
+    players: list[Player]
+    configs: dict[str, Any]
     groups: dict[str, list[tuple[Path, Any]]] = {}
     hierarchies = [folder for folder in folders if (folder / ROUTER_FILE).exists()]
     for folder in folders:
@@ -211,8 +213,11 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
         if run.config.env == "router":
             raise EvaluationError(f"{folder} is a router, which sends no orders itself: `lobgym evaluate` it")
         groups.setdefault(f"{run.config.algo}@{run.config.env}", []).append((folder, run))
-    players = [_hierarchy_player(folder, root) for folder in hierarchies]
-    configs: dict[str, Any] = {}
+    players, configs = [], {}
+    for folder in hierarchies:
+        player, seen = _hierarchy_player(folder, root)
+        players.append(player)
+        configs.setdefault(player.label, []).append(seen)
     for label, runs in groups.items():
         specs = {run.spec.digest for _, run in runs}
         if len(specs) != 1 or len(runs) not in (1, seeds):
@@ -239,12 +244,16 @@ def run_players(folders: Sequence[Path], root: Path, seeds: int) -> tuple[list[P
     return players, configs
 
 
-def _hierarchy_player(folder: Path, root: Path) -> Player:
+def _hierarchy_player(folder: Path, root: Path) -> tuple[Player, tuple[str, Any]]:
+    """The player, and the digest of its tape with the config that says how that was cut."""
+    from lobgym.agents.earnhft.pipeline import load_earnhft
     from lobgym.experiments.bundles.export import export_run
 
+    run = load_earnhft(folder)
     with TemporaryDirectory(dir=root) as aside:
         made = export_run(folder, Path(aside) / "bundle", "earnhft").bundle
-        return bundle_player(keep_bundle(made, root), "trained", ("--run", str(folder)))
+        player = bundle_player(keep_bundle(made, root), "trained", ("--run", str(folder)))
+    return player, (run.record.tape_digest, run.config)
 
 
 def bundle_player(bundle: LoadedBundle, kind: Literal["trained", "submitted"], words: tuple[str, ...]) -> Player:

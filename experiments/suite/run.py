@@ -233,7 +233,10 @@ def _check_cuts(configs: dict[str, Any], markets: Sequence[dict[str, Any]]) -> N
                 continue
             if config.test_fraction < TEST_FRACTION or config.embargo_ns < market["embargo_ns"]:
                 raise EvaluationError(
-                    f"{label} was trained on {market['name']}, cut otherwise: it may have seen the test part"
+                    f"{label} was trained on {market['name']}, cut otherwise: it may have seen the test part. It left "
+                    f"{config.test_fraction:.0%} of the tape and {config.embargo_ns / 1e9:g} s before that unseen, "
+                    f"{TEST_FRACTION:.0%} and {market['embargo_ns'] / 1e9:g} s are judged here: leave it out, train it "
+                    "on another tape, or cut that one so"
                 )
 
 

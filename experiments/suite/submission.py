@@ -28,7 +28,9 @@ from lobgym.experiments.suite.cells import MARKETS
 from lobgym.experiments.suite.plan import TAPE_FILE, SuitePlan
 from lobgym.experiments.suite.players import bundle_player, judged_spec, keep_bundle, steps_of
 from lobgym.experiments.suite.run import SUBMISSIONS, Workers, entry_of, prepared_markets
-from lobgym.runtime.bundle import LoadedBundle
+from lobgym.runtime.bundle import LoadedBundle, read_capped
+from lobgym.runtime.canonical import sha256_hex
+from lobgym.runtime.manifest import JSON_BYTES_MAX, MANIFEST_FILE
 from lobgym.sim.instrument import Instrument
 
 __all__ = ["Submission", "submit_bundle"]
@@ -93,8 +95,9 @@ def submit_bundle(
     workers = workers or Workers()
     plan = SuitePlan.load(root)
     claimed = None if claim is None else _read_claim(claim)
+    _check_hash(sha256_hex(read_capped(bundle / MANIFEST_FILE, JSON_BYTES_MAX)), expect, claimed)  # before it is kept
     kept = keep_bundle(bundle, root)
-    _check_hash(kept, expect, claimed)
+    _check_hash(kept.manifest_sha256, expect, claimed)  # of what is run
     markets = prepared_markets(plan, root, workers)
     player = bundle_player(kept, "submitted", (str(bundle),))
     _check_desk(kept, markets, root)
@@ -114,11 +117,11 @@ def submit_bundle(
     return Submission(made, entry, file)
 
 
-def _check_hash(kept: LoadedBundle, expect: str | None, claimed: Claim | None) -> None:
+def _check_hash(found: str, expect: str | None, claimed: Claim | None) -> None:
     for stated, by in ((expect, "expected"), (claimed.bundle_sha256 if claimed else None, "claimed for")):
-        if stated is not None and stated.lower() != kept.manifest_sha256:
+        if stated is not None and stated.lower() != found:
             raise SubmissionError(
-                f"this is another bundle than the one {by}: its manifest has sha256 {kept.manifest_sha256}, "
+                f"this is another bundle than the one {by}: its manifest has sha256 {found}, "
                 f"not {stated}; ask its author for the one that belongs to that hash"
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,18 @@ from lobgym.agents.earnhft.pipeline import EarnHftResult
 from lobgym.agents.errors import ExportError
 from lobgym.experiments.bundles.export import PARITY_OBSERVATIONS, export_run
 from lobgym.experiments.bundles.served import ServedPolicy
+from lobgym.experiments.errors import EvaluationError
+from lobgym.experiments.evaluation.assess import assess, open_subject
 from lobgym.experiments.evaluation.evaluate import EvalConfig, Evaluator
 from lobgym.experiments.evaluation.study import Study
+from lobgym.experiments.studies.contestants import Contestant
+from lobgym.experiments.studies.setting import Setting
+from lobgym.experiments.suite.plan import SuitePlan
+from lobgym.experiments.suite.run import Workers, run_suite
 from lobgym.governance import run_gates
 from lobgym.runtime.bundle import load_bundle
 from lobgym.runtime.engine import DECISION
+from lobgym.runtime.errors import PolicyError
 from lobgym.runtime.journal import read_journal
 from lobgym.runtime.paper import run_paper
 from lobgym.runtime.replay import replay
@@ -125,3 +133,45 @@ def test_another_tape_is_refused(result: EarnHftResult, tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"tape_digest": "0" * 64}))
     with pytest.raises(ExportError, match="another tape"):
         export_run(copy.folder, tmp_path / "bundle")
+
+
+def test_a_run_and_its_bundle_play_the_same_part_of_another_tape(result: EarnHftResult, bundle: Path) -> None:
+    """The run left 20% of its own tape unseen; elsewhere that is nobody's concern, and both play the last 30%."""
+    one, other = (
+        assess(open_subject(folder), "synth:volatile?seed=3&minutes=8", seeds=1, episodes=3, horizon=60)
+        for folder in (result.folder, bundle)
+    )
+    assert one.per_seed == other.per_seed
+    assert one.mean("fills")
+
+
+def test_a_study_refuses_what_was_chosen_on_the_tested_part(result: EarnHftResult, market: Market) -> None:
+    """The hierarchy was chosen on the part from 60% to 80%; a study tests from 70% on."""
+    who = Contestant.of(str(result.folder))
+    cut = Study.of(TAPE).evaluation(2, 2)
+    setting = Setting.of(TAPE, cut)
+    for name in (str(result.folder), f"{result.folder}#random"):
+        with pytest.raises(EvaluationError, match=r"was trained on this tape and has looked at .* tested here"):
+            Contestant.of(name).open(market, train=setting.train(market))
+    later = Setting.of(TAPE, replace(cut, test_fraction=0.1))
+    assert who.open(market, train=later.train(market))[1] == result.spec
+    other = Market.compile(open_tape("synth:volatile?seed=3&minutes=8"))
+    assert who.open(other, train=setting.train(other))[1] == result.spec
+
+
+def test_a_study_refuses_another_instrument(result: EarnHftResult, tape: Tape) -> None:
+    foreign = Tape.taking(tape.events.copy(), replace(tape.instrument, symbol="OTHER"))
+    with pytest.raises(PolicyError, match="OTHER"):
+        Contestant.of(str(result.folder)).open(Market.compile(foreign))
+
+
+def test_the_suite_refuses_what_was_chosen_on_the_judged_part(result: EarnHftResult, tmp_path: Path) -> None:
+    plan = SuitePlan((TAPE, "synth:volatile?seed=3&minutes=8"))
+    with pytest.raises(EvaluationError, match=r"cut otherwise: .* left 20% .* 30% .* are judged here"):
+        run_suite(plan, tmp_path / "suite", runs=[result.folder], workers=Workers(1, "serial"))
+    assert not (tmp_path / "suite" / "plan.json").exists()
+
+
+def test_the_board_of_one_market_says_how_a_run_takes_part(result: EarnHftResult) -> None:
+    with pytest.raises(EvaluationError, match="lobgym export"):
+        Study.of(TAPE).entries([result.folder])

@@ -137,6 +137,7 @@ def test_another_bundle_than_the_one_of_the_hash_is_refused(make_bundle: MakeBun
     with pytest.raises(SubmissionError, match="another bundle than the one expected"):
         submit(one, suite, expect=manifest_sha256(other))
     assert not (suite / "submissions").exists()
+    assert not (suite / "bundles" / manifest_sha256(one)).exists(), "what is refused is not kept"
 
 
 def swap_network(bundle: Path) -> None:
