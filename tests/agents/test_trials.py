@@ -46,12 +46,12 @@ def test_the_variable_names_another_ledger(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_repeated_trial_counts_once_and_takes_the_later_score(tmp_path: Path) -> None:
-    for score in (None, 3.0, None):
-        record_trial(tmp_path / "run", "checkpoint", "tape", "target", "same", score)
+    for score, sharpe in ((None, None), (1.0, 0.5), (3.0, None), (None, 0.25), (None, None)):
+        record_trial(tmp_path / "run", "checkpoint", "tape", "target", "same", score, sharpe=sharpe)
     record_trial(tmp_path / "run", "train", "tape", "target", "same")
-    assert [(one.kind, one.score) for one in read_trials(tmp_path / LEDGER_FILE)] == [
-        ("checkpoint", 3.0),
-        ("train", None),
+    assert [(one.kind, one.score, one.sharpe) for one in read_trials(tmp_path / LEDGER_FILE)] == [
+        ("checkpoint", 3.0, 0.25),
+        ("train", None, None),
     ]
 
 

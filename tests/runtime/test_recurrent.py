@@ -139,7 +139,7 @@ def test_the_guard_leaves_the_state_as_it_is(make: Make) -> None:
             if number in bad and not with_bad:
                 continue
             seen = np.full_like(row, bad[number]) if number in bad else row
-            decision = decide(bundle, seen, spec.layout.low, spec.layout.high, spec.idle_codes, memory)
+            decision = decide(policy, seen, spec.layout.low, spec.layout.high, spec.idle_codes, memory)
             if number in bad:
                 assert (decision.codes, decision.reason != "ok") == (spec.idle_codes, True)
             else:

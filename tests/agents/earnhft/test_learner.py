@@ -50,12 +50,16 @@ def test_losses_are_the_formulas(double: bool) -> None:
     learner = Learner(net, 0.9, 0.05, 1.0, double)
     learner._target.w3.neg_()  # so that the two nets prefer different actions
     learner._target.b3.neg_()
+    for one in (net, learner._target):
+        one.embed.data.mul_(30.0)  # so that the position decides, too
     for k in range(4):
         before, kept = net.weights(COLUMNS, TARGETS), learner._target.weights(COLUMNS, TARGETS)
         batch = random_batch(seed=k)
         measured = learner.step(batch, 1e-2, 2.0, measured=True)
         assert measured is not None
         assert (measured.td, measured.kl) == pytest.approx(losses_by_hand(before, kept, batch, 0.9, double), rel=1e-4)
+    here, there = (q_values(before, batch.next_features, held) for held in (batch.position, batch.next_position))
+    assert (here.argmax(axis=1) != there.argmax(axis=1)).any()
     other = losses_by_hand(before, kept, batch, 0.9, not double)
     assert measured.td != pytest.approx(other[0], rel=1e-6)
 
@@ -115,3 +119,25 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
     learner = Learner(QNet(2, TARGETS, 3, 8, seed=1), 0.9, 0.1, 1.0)
     with pytest.raises(TrainError, match="no longer finite"):
         learner.step(random_batch()._replace(reward=np.full(32, np.inf, np.float32)), 1e-2, 1.0, measured=True)
+
+
+def test_gradients_are_cut_to_the_clip() -> None:
+    """What Adam was given still lies in the parameters: of the free step's direction, and no longer than the clip."""
+    given = []
+    for clip in (0.01, 1e9):
+        net = QNet(2, TARGETS, 3, 8, seed=1)
+        Learner(net, 0.9, 0.05, clip).step(random_batch(), 1e-2, 2.0)
+        given.append(torch.cat([one.grad.ravel() for one in net.parameters() if one.grad is not None]))
+    cut, free = given
+    assert float(free.norm()) > 0.1
+    assert float(cut.norm()) == pytest.approx(0.01, rel=1e-3)
+    assert torch.allclose(cut / cut.norm(), free / free.norm(), atol=1e-5)
+
+
+def test_the_rate_is_that_of_the_step() -> None:
+    """Adam's first step is as long as its rate, in every weight that matters."""
+    for rate in (1e-2, 1e-4):
+        net = QNet(2, TARGETS, 3, 8, seed=1)
+        before = net.w1.detach().clone()
+        Learner(net, 0.9, 0.05, 1.0).step(random_batch(), rate, 2.0)
+        assert float((net.w1.detach() - before).abs().max()) == pytest.approx(rate, rel=1e-2)

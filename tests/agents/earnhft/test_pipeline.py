@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import statistics
@@ -16,7 +17,7 @@ import pytest
 from lobgym.agents.earnhft.network import QWeights
 from lobgym.agents.earnhft.pipeline import EarnHftResult, load_earnhft, train_earnhft
 from lobgym.agents.earnhft.segments import Segment
-from lobgym.agents.earnhft.tournament import play_segments
+from lobgym.agents.earnhft.tournament import choose_pool, play_segments
 from lobgym.agents.errors import ModelHashError, RunFolderError
 from lobgym.agents.trials import read_trials
 from tests.agents.earnhft.made import config_of, market_of, random_agent
@@ -65,9 +66,17 @@ def test_a_run_leaves_everything_that_it_names(whole: Path):
     assert result.counts["low_taught"] == result.counts["low_own"] == 2 * 4 * 120
     # The scores are those of the agents in the folder, in the segments in the folder.
     segments = [msgspec.convert(one, Segment) for one in msgspec.json.decode((whole / "run" / "segments.json").read_bytes())]  # fmt: skip  # noqa: E501
-    agents = [QWeights.load(path) for path in sorted((whole / "run" / "low" / "beta_-30").glob("agent_*.npz"))]
+    low = whole / "run" / "low"
+    agents = [QWeights.load(path) for beta in ("30", "-30") for path in sorted((low / f"beta_{beta}").glob("agent_*"))]
     again = play_segments(market, config.low_spec(market), agents, segments, config.seed)
-    np.testing.assert_array_equal(again.pnl, pnl[2:])
+    np.testing.assert_array_equal(again.pnl, pnl)
+    assert len({row.tobytes() for row in pnl}) == len(agents), "else their order would not show"
+    # The pool is what these scores choose of these agents.
+    settings = config.tournament
+    assert again.labels.tolist() == [one.label for one in segments]
+    pool = choose_pool(agents, again, settings.labels, settings.shrink, True, settings.general)
+    assert [one.digest for one in pool.agents] == list(result.record.pool)
+    np.testing.assert_array_equal(pool.members, result.pool.members)
     assert not (whole / "run" / "jobs").exists()
     assert (whole / "run" / "logs" / "router.csv").read_text().startswith("step,epsilon,loss,reward\n")
 
@@ -93,6 +102,11 @@ def test_every_checkpoint_is_in_the_ledger(whole: Path):
     with np.load(whole / "run" / "scores.npz") as scores:
         pnl, steps = scores["pnl"], scores["steps"]
     ratios = {one.digest: one.sharpe for one in trials}
+    total = {digest: int(earned.sum()) for digest, earned in zip(result.record.agents, pnl, strict=True)}
+    first = result.record.agents[0]
+    assert {digest: agents[digest] * total[first] for digest in agents} == pytest.approx(
+        {digest: agents[first] * total[digest] for digest in agents}
+    ), "scores are in proportion to what each agent earned"
     for digest, earned in zip(result.record.agents, pnl, strict=True):
         rates = [int(total) / int(length) for total, length in zip(earned.sum(axis=0), steps, strict=True)]
         known = len(rates) >= 3 and len(set(rates)) > 1
@@ -121,6 +135,14 @@ def test_two_workers_make_what_one_makes(whole: Path, tmp_path: Path):
     two, one = contents(tmp_path), contents(whole)
     assert two.pop("config.json") != one.pop("config.json")
     assert two == one
+
+
+def test_it_does_not_matter_how_many_agents_play_side_by_side(whole: Path, tmp_path: Path):
+    """One at a time, each a task of its own, and more segments at once: the same scores of the same agents."""
+    few = dataclasses.replace(config_of().tournament, lanes=40)
+    made_in(tmp_path, tournament=few)
+    for name in ("scores.npz", "pool/pool.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole / "run" / name).read_bytes(), name
 
 
 def test_another_seed_makes_another_run(whole: Path, tmp_path: Path):

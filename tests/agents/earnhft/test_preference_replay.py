@@ -37,6 +37,16 @@ def test_weights_are_the_formula(beta: float) -> None:
     assert np.allclose(preference_weights(returns, beta), expected / expected.sum(), rtol=1e-9)
 
 
+def test_a_return_on_the_outermost_quantile_is_still_a_common_one() -> None:
+    """Of 21 returns the 2nd and the 20th are the quantiles themselves."""
+    returns = np.sort(some_returns()[:21])
+    weights = preference_weights(returns, 0.0)
+    shares = weights * density(returns)
+    assert np.allclose(shares[1:20], shares[1], rtol=1e-9)
+    assert np.allclose(weights[[0, 20]], shares[1], rtol=1e-9), "the outermost have 1 in place of 1 / density"
+    assert not np.allclose(shares[[0, 20]], shares[1], rtol=1e-3)
+
+
 def test_beta_prefers_rising_or_falling_markets() -> None:
     returns = some_returns()
     means = [float((preference_weights(returns, beta) * returns).sum()) for beta in (-90.0, -10.0, 30.0, 100.0)]
@@ -82,7 +92,7 @@ def test_a_ring_keeps_the_last_ones_whole() -> None:
 
 def test_draws_come_from_what_was_added_and_repeat_with_the_seed() -> None:
     ring = Replay(100, 2, 3)
-    ring.add(transitions(20, 0))
+    ring.add(transitions(20, 1))  # room that nothing was put into holds zeros
     drawn = [ring.unpack(ring.draw(500, np.random.Generator(np.random.PCG64(1)))).action for _ in range(2)]
     assert np.array_equal(drawn[0], drawn[1])
-    assert set(drawn[0].tolist()) == set(range(20))
+    assert set(drawn[0].tolist()) == set(range(1, 21))

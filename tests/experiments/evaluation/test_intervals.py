@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from lobgym.experiments.evaluation.intervals import apart, iqm, iqm_difference, iqm_interval
+from lobgym.experiments.evaluation.intervals import IqmInterval, apart, iqm, iqm_difference, iqm_interval
 
 FINITE = st.floats(-1e9, 1e9, allow_nan=False, width=64)
 
@@ -76,6 +76,12 @@ def test_pairs_are_compared_as_pairs() -> None:
     assert not apart(iqm_interval(better), iqm_interval(base))
     assert apart(difference, iqm_interval([0.0, 0.5]))
     assert not apart(difference, difference)
+
+
+def test_only_intervals_that_do_not_touch_are_apart() -> None:
+    below = IqmInterval(0.0, -1.0, 1.0, 0.95, 8, 1)
+    for low, wanted in ((0.9, False), (1.0, False), (1.1, True)):
+        assert apart(IqmInterval(2.0, low, 3.0, 0.95, 8, 1), below) is wanted
 
 
 def test_golden_interval() -> None:

@@ -118,3 +118,10 @@ def test_what_is_no_split_is_refused() -> None:
         walk_forward(0, 99, 0)
     with pytest.raises(EvaluationError, match="at least 0"):
         Margin(-1)
+
+
+def test_neighbouring_test_blocks_are_one_part() -> None:
+    made = {fold.groups: fold.test for fold in combinatorial(0, 999, 5, 2, Margin(0, 0, 0))}
+    assert made[0, 1] == ((0, 399),)
+    assert made[0, 2] == ((0, 199), (400, 599))
+    assert made[3, 4] == ((600, 999),)
