@@ -117,7 +117,7 @@ def test_the_best_model_is_the_one_that_validated_best(tmp_path: Path) -> None:
     (run,) = (one for one in trials if one.kind == "train")
     assert (best.kind, best.sharpe, run.sharpe) == ("checkpoint", ratio, ratio)
     assert (best.score, run.score) == (result.record.best.score, result.record.best.score)
-    assert len({one.sharpe for one in trials if one.kind == "checkpoint"}) == len(means)
+    assert all(one.sharpe is not None for one in trials)
 
 
 def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
