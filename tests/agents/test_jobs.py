@@ -144,6 +144,8 @@ def test_ctrl_c_stops_the_workers_too(tmp_path: Path) -> None:
 
 
 COMMAND = (
+    # Who runs the tests may have told them to ignore Ctrl-C, which is inherited.
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "import sys; from lobgym.agents.jobs import run_jobs; from tests.agents.job_functions import work\n"
     "tasks = [{'n': n, 'log': sys.argv[1] + '/log'} for n in range(6)]\n"
     "run_jobs(work, tasks, sys.argv[1] + '/home', workers=2, backend=sys.argv[2])"

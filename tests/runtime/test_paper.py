@@ -134,7 +134,9 @@ def test_a_bad_observation_never_reaches_the_policy(bundles: Loaded, kind: str, 
     for place in (0, layout.size - 1):
         observation = np.zeros(layout.size, np.float32)
         observation[place] = value
-        decision = decide(bundle.policy, observation, layout.low, layout.high, bundle.spec.idle_codes)
+        decision = decide(
+            bundle.policy, observation, layout.low, layout.high, bundle.spec.idle_codes, bundle.policy.begin()
+        )
         assert decision.reason == reason
         assert decision.codes == bundle.spec.idle_codes
 
@@ -147,9 +149,11 @@ def test_an_output_that_is_not_finite_never_reaches_the_desk(
     network = linear(np.full((spec.layout.size, 5), 3e37, np.float32), np.zeros(5, np.float32))
     bundle = load_bundle(make_bundle("target", network=network), allow_ungated=True)
     observation = np.ones(spec.layout.size, np.float32)
-    decision = decide(bundle.policy, observation, spec.layout.low, spec.layout.high, spec.idle_codes)
+    memory = bundle.policy.begin()
+    decision = decide(bundle.policy, observation, spec.layout.low, spec.layout.high, spec.idle_codes, memory)
     assert (decision.reason, decision.codes) == ("output_nonfinite", (2,))
-    assert decide(bundle.policy, observation / 10, spec.layout.low, spec.layout.high, spec.idle_codes).reason == "ok"
+    decision = decide(bundle.policy, observation / 10, spec.layout.low, spec.layout.high, spec.idle_codes, memory)
+    assert decision.reason == "ok"
 
 
 def test_guarded_decisions_are_journalled_and_counted(bundles: Loaded, market: Market) -> None:

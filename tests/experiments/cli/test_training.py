@@ -160,7 +160,7 @@ WRONG = [
 def test_wrong_input_is_one_clear_line(lobgym: object, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("hello\n")
     for words, named in WRONG:
-        tape = ["--tape", TAPE] if "--resume" not in words else []
+        tape = [] if {"--resume", "--confirm"} & {*words} else ["--tape", TAPE]
         status, _, err = lobgym(*words, *tape)  # type: ignore[operator]
         assert status == 1, (words, err)
         lines = err.splitlines()
