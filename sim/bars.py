@@ -24,14 +24,13 @@ from lobgym.sim.tops import TOP_DTYPE
 from lobgym.sim.trail import (
     FLOW_DTYPE,
     MARK_DTYPE,
-    NEVER_NS,
     QUOTE_DTYPE,
     TRADE_DTYPE,
     TRAIL_FIELDS,
     compile_trail,
     mark_before,
 )
-from lobgym.sim.view import BookView, make_view, row_ns, seek_forward
+from lobgym.sim.view import NEVER_NS, BookView, make_view, seek_forward
 
 if TYPE_CHECKING:
     from lobgym.sim.market import Market
@@ -234,11 +233,9 @@ def marked_cursor_at(local: BookView, bars: Bars, t_ns: int) -> int:
 
 
 @njit_lean
-def last_mid2(local: BookView, bars: Bars, cursor: int) -> int:
-    """Twice the last two-sided mid by an observable cursor, in ticks; 0 where there was none."""
-    if cursor == 0:
-        return 0
-    return int(quote_at(bars, quote_before(bars, row_ns(local, cursor - 1)))["mark2"])
+def last_mid2(bars: Bars, seen_ns: int) -> int:
+    """Twice the last two-sided mid by a stamp, in ticks; 0 where there was none."""
+    return int(quote_at(bars, quote_before(bars, seen_ns))["mark2"])
 
 
 # -- bars --------------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from lobgym.sim.quoter import INTENT_CANCEL, QuoterValues, Touch, plan_lane, tou
 from lobgym.sim.quotes.intents import is_two_sided
 from lobgym.sim.records import OK, RISK_OPEN_ORDERS
 from lobgym.sim.risk import LimitValues
-from lobgym.sim.world import World, econ_of, lane_at, local_of
+from lobgym.sim.world import World, econ_of, lane_at, local_of, seen_ns
 
 __all__ = [
     "BLOCK",
@@ -137,8 +137,7 @@ def codes_in_range(codes: NDArray[np.int32], bins: NDArray[np.int64]) -> bool:
 
 @njit_leaf
 def _mid2(tables: Tables, i: int) -> int:
-    w = tables.world
-    return last_mid2(local_of(w), tables.bars, lane_at(w, i)["local_cursor"])
+    return last_mid2(tables.bars, seen_ns(tables.world, i))
 
 
 @njit_lean

@@ -38,9 +38,8 @@ from lobgym.sim.memory import address_of
 from lobgym.sim.money import Economics
 from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.task import Task
-from lobgym.sim.trail import NEVER_NS
-from lobgym.sim.view import BookView, row_ns
-from lobgym.sim.world import World, lane_at
+from lobgym.sim.view import BookView
+from lobgym.sim.world import World, lane_at, seen_ns
 
 __all__ = ["Encoder", "encode_lane", "make_encoder", "prepare_lane"]
 
@@ -101,7 +100,7 @@ def _rare_columns(
     if needs & _CLOCK:
         clock_columns(bars, encoder, w, i)
     if needs & _TASK:
-        task_columns(local, bars, encoder, econ, w, i, task)
+        task_columns(bars, encoder, econ, w, i, task)
     if needs & _CUSTOM:
         _registered_columns(encoder, w, i)
 
@@ -129,27 +128,26 @@ def encode_lane(
     lane = lane_at(w, i)
     t_ns = lane["t_ns"]
     cursor = lane["local_cursor"]
-    seen_ns = NEVER_NS
+    seen = seen_ns(w, i)
     if cursor > 0:
-        seen_ns = row_ns(local, cursor - 1)
-        put(encoder, _BOOK_AGE, (t_ns - seen_ns) / 1e9)
+        put(encoder, _BOOK_AGE, (t_ns - seen) / 1e9)
     mid2 = 0
     spread_bps = 0.0
     depth = 0.0
     if needs & _QUOTE:
-        mid2, spread_bps = quote_columns(bars, encoder, seen_ns)
+        mid2, spread_bps = quote_columns(bars, encoder, seen)
     if needs & _RETURNS:
-        return_columns(bars, encoder, t_ns, seen_ns, mid2)
+        return_columns(bars, encoder, t_ns, seen, mid2)
     if needs & _TOPS:
-        depth = top_columns(bars, encoder, seen_ns, mid2, spread_bps)
+        depth = top_columns(bars, encoder, seen, mid2, spread_bps)
     if needs & _EACH:
         level_columns(local, encoder, cursor, mid2, depth)
     if needs & _FLOWS:
-        flow_columns(bars, encoder, t_ns, seen_ns, depth)
+        flow_columns(bars, encoder, t_ns, seen, depth)
     if needs & _BARS:
         # A feed whose delay varies is taken at its slowest: a bar counts once the lane has seen all of it for certain.
         bar_columns(bars, encoder, t_ns - lane["feed_delay_ns"] - lane["feed_jitter_ns"])
-    own_columns(local, bars, encoder, econ, w, i, mid2)
+    own_columns(bars, encoder, econ, w, i, mid2)
     if needs & _RARE:
         _rare_columns(local, bars, encoder, econ, w, i, task)
     for k in range(width):

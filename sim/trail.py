@@ -22,12 +22,11 @@ from lobgym.sim.memory import address_of
 from lobgym.sim.mids import next_stamp
 from lobgym.sim.records import BUY
 from lobgym.sim.tops import TOP_DTYPE, fill_tops, levels_scratch
-from lobgym.sim.view import BookView, ask_change, bid_change, make_view, print_of, row_key, row_ns, row_word
+from lobgym.sim.view import NEVER_NS, BookView, ask_change, bid_change, make_view, print_of, row_key, row_ns, row_word
 
 __all__ = [
     "FLOW_DTYPE",
     "MARK_DTYPE",
-    "NEVER_NS",
     "QUOTE_DTYPE",
     "TRADE_DTYPE",
     "TRAIL_FIELDS",
@@ -37,7 +36,6 @@ __all__ = [
     "mark_before",
 ]
 
-NEVER_NS: Final = -(1 << 62)  # stamp of the first entry
 _FOREVER: Final = (1 << 63) - 1
 _ROWS_PER_MARK: Final = 16
 

@@ -33,6 +33,7 @@ from lobgym.sim.memory import address_of, column, member, prefetcher, table
 from lobgym.sim.records import BUY
 
 __all__ = [
+    "NEVER_NS",
     "VIEW_DTYPE",
     "BookView",
     "ask_change",
@@ -74,6 +75,7 @@ __all__ = [
     "row_word",
     "seek_forward",
     "seek_stamp",
+    "stamp_ns",
     "stamp_of",
     "stamp_row",
     "stamps_at",
@@ -92,6 +94,7 @@ VIEW_DTYPE: Final = np.dtype(
     align=True,
 )
 
+NEVER_NS: Final = -(1 << 62)  # a stamp before all others
 _BLOCK_STAMPS: Final = GROUP_STAMPS * GROUP_STAMPS
 _LINE_ROWS: Final = 5  # of a cache line
 _NEAR_BLOCKS: Final = 8  # that a seek looks through before it jumps
@@ -120,7 +123,7 @@ _fetch_stamp_row = prefetcher(VIEW_DTYPE, "stamp_row", np.int32)
 mark_at = table(VIEW_DTYPE, "marks", MARK_DTYPE)  # (book, mark)
 _epoch = table(VIEW_DTYPE, "epochs", EPOCH_DTYPE)
 stamp_row = column(VIEW_DTYPE, "stamp_row", np.int32)  # (book, s): the cursor after s different stamps
-_stamp_ns = column(VIEW_DTYPE, "stamp_ns", np.int64)
+stamp_ns = column(VIEW_DTYPE, "stamp_ns", np.int64)  # (book, s): the s-th of its different stamps
 _stamp_mark = column(VIEW_DTYPE, "stamp_mark", np.int32)
 _group_ns = column(VIEW_DTYPE, "group_ns", np.int64)
 _block_ns = column(VIEW_DTYPE, "block_ns", np.int64)
@@ -195,7 +198,7 @@ def _stamps_in_block(book: BookView, block: int, t_ns: int) -> int:
     stamp = (group + passed) * GROUP_STAMPS
     passed = 0
     for j in range(GROUP_STAMPS):
-        passed += _stamp_ns(book, stamp + j) <= t_ns
+        passed += stamp_ns(book, stamp + j) <= t_ns
     return stamp + passed
 
 
@@ -240,7 +243,7 @@ def cursor_at(book: BookView, t_ns: int) -> int:
 @njit_leaf
 def seek_stamp(book: BookView, start: int, t_ns: int) -> int:
     """`stamps_at`, knowing that it is at least `start`: short moves cost little, long ones no more than they must."""
-    if start >= book["stamps"] or _stamp_ns(book, start) > t_ns:
+    if start >= book["stamps"] or stamp_ns(book, start) > t_ns:
         return start
     blocks = int(book["blocks"])
     block = start // _BLOCK_STAMPS

@@ -10,8 +10,7 @@ from lobgym.sim.columns.header import FAR, Encoder, put
 from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.own import own_view
-from lobgym.sim.view import BookView
-from lobgym.sim.world import World, lane_at
+from lobgym.sim.world import World, lane_at, seen_ns
 
 __all__ = ["own_columns"]
 
@@ -43,9 +42,9 @@ def _order_columns(encoder: Encoder, w: World, i: int, limit: float, mid2: int) 
 
 
 @njit_inner
-def _pnl_column(local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int) -> None:
+def _pnl_column(bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int) -> None:
     lane = lane_at(w, i)
-    mark2 = last_mid2(local, bars, lane["local_cursor"])
+    mark2 = last_mid2(bars, seen_ns(w, i))
     worth = abs(mark_value(econ, encoder["position_lots_max"], mark2))
     if worth > 0:
         held = mark_value(econ, lane["view_position"], mark2)
@@ -54,9 +53,7 @@ def _pnl_column(local: BookView, bars: Bars, encoder: Encoder, econ: Economics, 
 
 
 @njit_leaf
-def own_columns(
-    local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, mid2: int
-) -> None:  # fmt: skip
+def own_columns(bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, mid2: int) -> None:
     """Columns of lane `i`'s own view; `mid2` is twice the mid now in ticks, 0 where there is none."""
     limit = float(encoder["position_lots_max"])
     lane = lane_at(w, i)
@@ -66,4 +63,4 @@ def own_columns(
     if encoder["needs"] & _ORDERS:
         _order_columns(encoder, w, i, limit, mid2)
     if encoder["needs"] & _PNL:
-        _pnl_column(local, bars, encoder, econ, w, i)
+        _pnl_column(bars, encoder, econ, w, i)

@@ -10,8 +10,7 @@ from lobgym.sim.columns.header import Encoder, put
 from lobgym.sim.jit import njit_inner
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.task import Task
-from lobgym.sim.view import BookView
-from lobgym.sim.world import World, lane_at
+from lobgym.sim.world import World, lane_at, seen_ns
 
 __all__ = ["task_columns"]
 
@@ -26,7 +25,7 @@ _SHORTFALL: Final = part("shortfall")
 
 @njit_inner
 def task_columns(
-    local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, task: Task
+    bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, task: Task
 ) -> None:  # fmt: skip
     """Columns of lane `i`'s task, which it has worked on from an empty account."""
     side = task["side"]
@@ -42,7 +41,7 @@ def task_columns(
     put(encoder, _TASK_TIME_LEFT, 1.0 - elapsed)
     put(encoder, _TASK_PACE, done - elapsed)
     if encoder["needs"] & _SHORTFALL:
-        mark2 = last_mid2(local, bars, lane["local_cursor"])
+        mark2 = last_mid2(bars, seen_ns(w, i))
         worth = mark_value(econ, side * lots, task["arrival2"])
         if worth != 0:
             # Implementation shortfall (Perold 1988): what trading all of it at the arrival's mid would have made by

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.records import FREE, LIVE, OK, SENT
-from lobgym.sim.view import BookView, best_ask, best_bid, row_ns
-from lobgym.sim.world import World, lane_at, order_at
+from lobgym.sim.view import BookView, best_ask, best_bid
+from lobgym.sim.world import World, lane_at, order_at, seen_ns
 
 __all__ = [
     "INTENT_CANCEL",
@@ -86,7 +86,7 @@ def touch_of(local: BookView, w: World, i: int) -> Touch:
     cursor = lane["local_cursor"]
     if cursor == 0:
         return Touch(NO_BID, NO_ASK, 0)
-    return Touch(best_bid(local, cursor), best_ask(local, cursor), lane["t_ns"] - row_ns(local, cursor - 1))
+    return Touch(best_bid(local, cursor), best_ask(local, cursor), lane["t_ns"] - seen_ns(w, i))
 
 
 @njit_lean
