@@ -15,17 +15,17 @@ from lobgym.envs.rewards import RewardValues
 from lobgym.sim.desk_kernel import (
     BLOCK,
     BLOCK_COLUMNS,
-    FETCHED_AHEAD,
     OBSERVED_TOGETHER,
     TABLES,
     Tables,
+    look_ahead,
     observe_some,
     step_lane,
 )
 from lobgym.sim.jit import njit_leaf, njit_lean
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.packed import PackedTuples
-from lobgym.sim.world import econ_of, fetch_lane
+from lobgym.sim.world import econ_of
 
 __all__ = [
     "COLUMNS",
@@ -291,8 +291,7 @@ def step_episodes(
     for first in range(0, lanes, OBSERVED_TOGETHER):
         end = min(first + OBSERVED_TOGETHER, lanes)
         for i in range(first, end):
-            if i + FETCHED_AHEAD < lanes:
-                fetch_lane(w, i + FETCHED_AHEAD)
+            look_ahead(tables, w, i)
             failed += step_lane(tables, w, econ, i, e.codes, e.live[i], block)
             floats[0, i] = 0.0
             floats[1, i] = block[i, _MID2] * e.half_tick

@@ -12,24 +12,23 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.bars import Bars, last_mid2
+from lobgym.sim.bars import Bars, ask_for_stamps, last_mid2, quote_at, quote_before
 from lobgym.sim.calls import call_cancel, call_submit
-from lobgym.sim.encoder import Encoder, encode_lane, prepare_lane
+from lobgym.sim.encoder import Encoder, ask_for_lookups, encode_lane, prepare_lane
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.pace import advance_step
 from lobgym.sim.packed import PackedTuples
-from lobgym.sim.quoter import INTENT_CANCEL, QuoterValues, Touch, plan_lane, touch_of
-from lobgym.sim.quotes.intents import is_two_sided
+from lobgym.sim.quoter import INTENT_CANCEL, QuoterValues, Touch, plan_lane
 from lobgym.sim.records import OK, RISK_OPEN_ORDERS
 from lobgym.sim.risk import LimitValues
-from lobgym.sim.world import World, econ_of, lane_at, local_of, seen_ns
+from lobgym.sim.view import NEVER_NS
+from lobgym.sim.world import World, econ_of, exch_of, fetch_lane, lane_at, local_of, seen_ns
 
 __all__ = [
     "BLOCK",
     "BLOCK_COLUMNS",
     "DESK_DTYPE",
-    "FETCHED_AHEAD",
     "OBSERVED_TOGETHER",
     "TABLES",
     "Tables",
@@ -38,6 +37,7 @@ __all__ = [
     "commit_lanes",
     "equity_of",
     "exhausted_lane",
+    "look_ahead",
     "mid2_of_lane",
     "observe_lanes",
     "observe_some",
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-FETCHED_AHEAD: Final = 2  # lanes
+AHEAD: Final = 1  # lanes between asking for something and reading it
 OBSERVED_TOGETHER: Final = 16  # lanes; as many as find what they read still in the cache when their turn comes
 
 
@@ -201,6 +201,15 @@ def observe_lanes(h: Desk, out: NDArray[np.float32]) -> None:
 
 
 @njit_leaf
+def _touch(tables: Tables, i: int) -> tuple[Touch, int]:
+    """What lane `i` sees of its book, and twice the last two-sided mid."""
+    seen = seen_ns(tables.world, i)
+    quote = quote_at(tables.bars, quote_before(tables.bars, seen))
+    age = lane_at(tables.world, i)["t_ns"] - seen if seen > NEVER_NS else 0
+    return Touch(quote["bid"], quote["ask"], age), quote["mark2"]
+
+
+@njit_leaf
 def _plan(tables: Tables, w: World, econ: Economics, i: int, touch: Touch, codes: NDArray[np.int32]) -> int:
     return plan_lane(
         touch, econ, tables.limits, tables.quoter, w, i, tables.tasks[i], codes, tables.intents[i]
@@ -214,7 +223,7 @@ def plan_lanes(h: Desk, codes: NDArray[np.int32]) -> None:
     w = tables.world
     econ = econ_of(w)
     for i in range(w["lanes"]):
-        tables.counts[i] = _plan(tables, w, econ, i, touch_of(local_of(w), w, i), codes[i])
+        tables.counts[i] = _plan(tables, w, econ, i, _touch(tables, i)[0], codes[i])
 
 
 @njit_inner
@@ -276,8 +285,7 @@ def step_lane(
         whether the lane is in error.
     """
     lane = lane_at(w, i)
-    touch = touch_of(local_of(w), w, i)
-    mid2 = touch.bid + touch.ask if is_two_sided(touch) else _mid2(tables, i)
+    touch, mid2 = _touch(tables, i)
     before = _equity(econ, w, i, mid2)
     block[i, _MID2_BEFORE] = mid2
     block[i, _EQUITY_BEFORE] = before
@@ -315,6 +323,29 @@ def step_lane(
     return bool(lane["error"] != 0)
 
 
+@njit_inner
+def look_ahead(tables: Tables, w: World, i: int) -> None:
+    """While lane `i` has its turn, ask for what the next ones will wait for: a lane's record, then what that leads to.
+
+    Nothing else has brought it near: each lane stands at a place of the tape of its own, and what a program does
+    between two steps drives out of the caches what the last step left there.
+    """
+    lanes = w["lanes"]
+    if i + 3 * AHEAD < lanes:
+        fetch_lane(w, i + 3 * AHEAD)
+    if i + 2 * AHEAD < lanes:
+        ask_for_lookups(tables.bars, tables.encoder, _next_look_ns(tables, w, i + 2 * AHEAD), False)
+    if i + AHEAD < lanes:
+        ask_for_stamps(local_of(w), exch_of(w), tables.bars, _next_look_ns(tables, w, i + AHEAD))
+        ask_for_lookups(tables.bars, tables.encoder, _next_look_ns(tables, w, i + AHEAD), True)
+
+
+@njit_leaf
+def _next_look_ns(tables: Tables, w: World, i: int) -> int:
+    lane = lane_at(w, i)
+    return int(lane["t_ns"] + tables.interval_ns - lane["feed_delay_ns"])
+
+
 @njit_lean
 def step_lanes(
     h: Desk, codes: NDArray[np.int32], mask: NDArray[np.bool_], block: NDArray[np.int64],
@@ -338,6 +369,7 @@ def step_lanes(
     for first in range(0, w["lanes"], OBSERVED_TOGETHER):
         end = min(first + OBSERVED_TOGETHER, w["lanes"])
         for i in range(first, end):
+            look_ahead(tables, w, i)
             failed += step_lane(tables, w, econ, i, codes, mask[i], block)
         observe_some(tables, w, econ, first, end, observations)
     return failed

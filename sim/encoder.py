@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.bars import Bars
+from lobgym.sim.bars import IN_FLOWS, IN_QUOTES, IN_TOPS, IN_TRADES, Bars, ask_for_entries, ask_for_mark
 from lobgym.sim.best_levels import LEVEL_DTYPE, LEVELS_MAX, fetch_levels
 from lobgym.sim.columns.book import level_columns, top_columns
 from lobgym.sim.columns.catalog import COLUMNS, PARTS, number_of, part
@@ -20,10 +20,12 @@ from lobgym.sim.columns.custom import addresses_of
 from lobgym.sim.columns.header import (
     ENCODER_DTYPE,
     FAR,
+    LOOKUP_DTYPE,
     NUMBER_DTYPE,
     Encoder,
     call_function,
     id_at,
+    lookup_at,
     put,
     scale_at,
     value_at,
@@ -41,9 +43,13 @@ from lobgym.sim.task import Task
 from lobgym.sim.view import BookView
 from lobgym.sim.world import World, lane_at, seen_ns
 
-__all__ = ["Encoder", "encode_lane", "make_encoder", "prepare_lane"]
+__all__ = ["Encoder", "ask_for_lookups", "encode_lane", "make_encoder", "prepare_lane"]
 
 _BOOK_AGE: Final = number_of("book_age")
+# Parts by the list that they look something up in; a number behind their name is how many seconds ago.
+_LISTS: Final = {
+    "quote": IN_QUOTES, "back": IN_QUOTES, "trades": IN_TRADES, "prints": IN_TRADES, "flow": IN_FLOWS, "tops": IN_TOPS
+}  # fmt: skip
 _QUOTE: Final = part("quote")
 _TOPS: Final = part("tops")
 _EACH: Final = part("each")
@@ -56,6 +62,17 @@ _RARE: Final = part("queue", "clock", "task", "custom")
 _COUNT: Final = len(COLUMNS)  # registered columns come behind these
 _RETURNS: Final = part(*(name for name in PARTS if name.startswith("back_")))
 _FLOWS: Final = part("trades", "flow_1", "flow_5")
+
+
+def _lookups(needs: int) -> NDArray[np.void]:
+    """LOOKUP_DTYPE: when and where the parts of `needs` look something up, each time once. The mid is always needed."""
+    lists = {0: IN_QUOTES}
+    for place, name in enumerate(PARTS):
+        kind, _, seconds = name.partition("_")
+        if needs >> place & 1 and kind in _LISTS:
+            for back in {0, int(seconds or 0)} if kind == "flow" else {int(seconds or 0)}:
+                lists[back] = lists.get(back, 0) | _LISTS[kind]
+    return np.array([(back * 1_000_000_000, found) for back, found in lists.items()], LOOKUP_DTYPE)
 
 
 def make_encoder(layout: ObservationLayout, position_lots_max: int, lanes: int) -> Encoder:
@@ -73,11 +90,13 @@ def make_encoder(layout: ObservationLayout, position_lots_max: int, lanes: int) 
         "levels": np.zeros(2 * LEVELS_MAX, LEVEL_DTYPE),
         "queues": np.zeros(2 * lanes if needs & _QUEUE else 1, QUEUE_DTYPE),
         "functions": addresses_of(registered),
+        "lookups": _lookups(needs),
     }
     header = np.zeros(1, ENCODER_DTYPE)
     for name, array in kept.items():
         header[name] = address_of(array)
     header["width"], header["needs"], header["function_count"] = layout.size, needs, len(registered)
+    header["lookup_count"] = len(kept["lookups"])
     header["position_lots_max"] = position_lots_max
     return keep(header, *kept.values())[0]
 
@@ -103,6 +122,17 @@ def _rare_columns(
         task_columns(bars, encoder, econ, w, i, task)
     if needs & _CUSTOM:
         _registered_columns(encoder, w, i)
+
+
+@njit_leaf
+def ask_for_lookups(bars: Bars, encoder: Encoder, t_ns: int, entries: bool) -> None:
+    """Have brought near what an observation at `t_ns` will look up: first the marks, then, later, the entries."""
+    for k in range(encoder["lookup_count"]):
+        lookup = lookup_at(encoder, k)
+        if entries:
+            ask_for_entries(bars, t_ns - lookup["back_ns"], lookup["lists"])
+        else:
+            ask_for_mark(bars, t_ns - lookup["back_ns"])
 
 
 @njit_leaf

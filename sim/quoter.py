@@ -26,7 +26,6 @@ from lobgym.sim.quotes.intents import (
     SUBMITS_MAX,
     QuoterValues,
     Touch,
-    touch_of,
 )
 from lobgym.sim.quotes.maker import MakerQuotes, maker_quotes, plan_maker
 from lobgym.sim.quotes.target import plan_target
@@ -50,7 +49,6 @@ __all__ = [
     "grid_ladders",
     "maker_quotes",
     "plan_lane",
-    "touch_of",
 ]
 
 
@@ -61,7 +59,7 @@ def plan_lane(
 ) -> int:  # fmt: skip
     """Write lane `i`'s intents for `codes` [A] into `intents` [K >= max_orders + SUBMITS_MAX]; return how many.
 
-    `touch` is what the lane sees (`touch_of` a replayed book; an exchange's member has its own), `task` a record of
+    `touch` is what the lane sees of the book, `task` a record of
     TASK_DTYPE, which only an execution desk reads.
     """
     own = own_view(w, i)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lobgym.sim.book import NO_ASK, NO_BID, ROW_LEVEL, Book, row_kind, row_qty
 from lobgym.sim.jit import njit_leaf, njit_lean
-from lobgym.sim.memory import address_of
+from lobgym.sim.memory import address_of, aligned_zeros
 from lobgym.sim.mids import next_stamp
 from lobgym.sim.records import BUY
 from lobgym.sim.tops import TOP_DTYPE, fill_tops, levels_scratch
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _FOREVER: Final = (1 << 63) - 1
-_ROWS_PER_MARK: Final = 16
+_ROWS_PER_MARK: Final = 8
 
 VPIN_BUCKETS: Final = 50
 VPIN_WINDOW_NS: Final = 300_000_000_000  # a bucket holds a VPIN_BUCKETS-th of what was traded in so much time
@@ -62,7 +62,9 @@ MARK_DTYPE: Final = np.dtype([
     ("trade", np.int32),
     ("flow", np.int32),
     ("top", np.int32),
-    ("row", np.int32),  # rows stamped before the mark
+    ("stamp", np.int32),  # different stamps of the local book before the mark
+    ("exch_stamp", np.int32),  # of the exchange's book
+    ("pad", np.int32, 2),  # two marks a cache line
 ])  # fmt: skip
 
 # Fields of a header that leads to a trail; all int64.
@@ -70,7 +72,7 @@ TRAIL_FIELDS: Final = ("quotes", "trades", "flows", "tops", "marks", "mark_count
 
 
 def compile_trail(
-    local: Book, ghosts: bool, with_flow: bool, with_tops: bool
+    local: Book, ghosts: bool, with_flow: bool, with_tops: bool, exch: Book | None = None
 ) -> tuple[dict[str, int], tuple[Any, ...]]:
     """Compile the trail of a local book. O(changes of its bests + prints), with the flow or the tops O(rows).
 
@@ -91,11 +93,13 @@ def compile_trail(
     scratch, _levels = levels_scratch()
     tops = _trimmed(tops, fill_tops(view[0], scratch[0], tops) if with_tops else 1)
     origin, shift, count = _grid(local.ns)
-    marks = np.zeros(count, MARK_DTYPE)
+    marks = aligned_zeros((count,), MARK_DTYPE)
     times = origin + (np.arange(count, dtype=np.int64) << shift)
     for name, entries in (("quote", quotes), ("trade", trades), ("flow", flows), ("top", tops)):
         marks[name] = np.searchsorted(entries["ns"], times, side="left") - 1
-    marks["row"] = np.searchsorted(local.ns, times, side="left")
+    marks["stamp"] = np.searchsorted(local.stamp_ns[: len(local.stamp_row) - 1], times, side="left")
+    if exch is not None:
+        marks["exch_stamp"] = np.searchsorted(exch.stamp_ns[: len(exch.stamp_row) - 1], times, side="left")
     values = {
         "quotes": address_of(quotes), "trades": address_of(trades), "flows": address_of(flows),
         "tops": address_of(tops), "marks": address_of(marks), "mark_count": count, "mark_origin": origin,
@@ -106,10 +110,11 @@ def compile_trail(
 
 def _trimmed(array: NDArray[np.void], count: int) -> NDArray[np.void]:
     """The first `count` entries, and the one that ends every search."""
-    array = array[: count + 1].copy()
-    array[count] = array[count - 1]
-    array["ns"][count] = _FOREVER
-    return array
+    trimmed = aligned_zeros((count + 1,), array.dtype)
+    trimmed[:count] = array[:count]
+    trimmed[count] = array[count - 1]
+    trimmed["ns"][count] = _FOREVER
+    return trimmed
 
 
 def _grid(stamps: NDArray[np.int64]) -> tuple[int, int, int]:

@@ -54,6 +54,7 @@ __all__ = [
     "fetch_mark",
     "fetch_print",
     "fetch_row",
+    "fetch_stamp",
     "fetch_stamps",
     "find_level",
     "is_known",
@@ -119,6 +120,7 @@ fetch_row = prefetcher(VIEW_DTYPE, "rows", ROW_DTYPE)  # (book, row)
 fetch_mark = prefetcher(VIEW_DTYPE, "marks", MARK_DTYPE)  # (book, mark)
 fetch_print = prefetcher(VIEW_DTYPE, "prints", PRINT_DTYPE)  # (book, at)
 _fetch_stamp = prefetcher(VIEW_DTYPE, "stamp_ns", np.int64)
+_fetch_group = prefetcher(VIEW_DTYPE, "group_ns", np.int64)
 _fetch_stamp_row = prefetcher(VIEW_DTYPE, "stamp_row", np.int32)
 mark_at = table(VIEW_DTYPE, "marks", MARK_DTYPE)  # (book, mark)
 _epoch = table(VIEW_DTYPE, "epochs", EPOCH_DTYPE)
@@ -270,6 +272,14 @@ def seek_forward(book: BookView, start: int, t_ns: int) -> int:
     if start >= book["size"] or row_ns(book, start) > t_ns:
         return start
     return stamp_row(book, seek_stamp(book, stamp_of(book, start), t_ns))
+
+
+@njit_leaf
+def fetch_stamp(book: BookView, stamp: int) -> None:
+    """Ask for what a search reads that ends near a stamp."""
+    _fetch_group(book, stamp // GROUP_STAMPS)
+    _fetch_stamp(book, stamp)
+    _fetch_stamp_row(book, stamp)
 
 
 @njit_leaf

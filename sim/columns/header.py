@@ -16,11 +16,13 @@ from lobgym.sim.world import WORLD_DTYPE
 __all__ = [
     "ENCODER_DTYPE",
     "FAR",
+    "LOOKUP_DTYPE",
     "NUMBER_DTYPE",
     "Encoder",
     "balance",
     "call_function",
     "id_at",
+    "lookup_at",
     "put",
     "scale_at",
     "value_at",
@@ -43,12 +45,16 @@ ENCODER_DTYPE: Final = np.dtype(
         ("queues", np.int64),  # QUEUE[lanes, 2], a memory that changes no result (`lobgym.sim.columns.queue`)
         ("functions", np.int64),  # int64[registered columns of the layout]
         ("function_count", np.int64),
+        ("lookups", np.int64),  # LOOKUP[], the times at which rows look something up
+        ("lookup_count", np.int64),
     ]
 )
 NUMBER_DTYPE: Final = np.dtype([("v", np.float64)])
+LOOKUP_DTYPE: Final = np.dtype([("back_ns", np.int64), ("lists", np.int64)])  # how long ago; `lobgym.sim.bars` IN_*
 
 value_at = table(ENCODER_DTYPE, "values", NUMBER_DTYPE)  # (encoder, column)
 id_at = column(ENCODER_DTYPE, "ids", np.int64)  # (encoder, place in the layout)
+lookup_at = table(ENCODER_DTYPE, "lookups", LOOKUP_DTYPE)  # (encoder, k)
 scale_at = table(ENCODER_DTYPE, "scales", NUMBER_DTYPE)
 # (encoder, k, world, lane): what the layout's k-th registered function says
 call_function = function_caller(ENCODER_DTYPE, "functions", WORLD_DTYPE)

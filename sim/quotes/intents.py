@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.jit import njit_lean
 from lobgym.sim.records import FREE, LIVE, OK, SENT
-from lobgym.sim.view import BookView, best_ask, best_bid
-from lobgym.sim.world import World, lane_at, order_at, seen_ns
+from lobgym.sim.world import World, order_at
 
 __all__ = [
     "INTENT_CANCEL",
@@ -26,7 +25,6 @@ __all__ = [
     "Touch",
     "is_open",
     "is_two_sided",
-    "touch_of",
     "write_cancel",
     "write_submit",
 ]
@@ -77,16 +75,6 @@ class QuoterValues(NamedTuple):
     lean_ticks: int  # maker: what a skew code moves the centre by at the position limit
     behind_ticks: NDArray[np.int64]  # [2] execution: how far behind its own best it may wait
     interval_ns: int  # execution: the time that a slice is for
-
-
-@njit_lean
-def touch_of(local: BookView, w: World, i: int) -> Touch:
-    """The touch of a replayed book at lane `i`'s clock and local cursor."""
-    lane = lane_at(w, i)
-    cursor = lane["local_cursor"]
-    if cursor == 0:
-        return Touch(NO_BID, NO_ASK, 0)
-    return Touch(best_bid(local, cursor), best_ask(local, cursor), lane["t_ns"] - seen_ns(w, i))
 
 
 @njit_lean
