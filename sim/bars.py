@@ -17,20 +17,21 @@ from numpy.typing import NDArray
 from lobgym.sim.book import Book
 from lobgym.sim.jit import njit_inline, njit_leaf, njit_lean
 from lobgym.sim.kept import keep
-from lobgym.sim.memory import address_of, member, prefetcher, table
+from lobgym.sim.memory import address_of, column, member, prefetcher, table
 from lobgym.sim.mids import mid2_of, next_stamp
 from lobgym.sim.records import EVENT_DTYPE, FUNDING
 from lobgym.sim.tops import TOP_DTYPE
 from lobgym.sim.trail import (
-    FLOW_DTYPE,
     MARK_DTYPE,
+    MOMENT_DTYPE,
+    NEVER_NS,
     QUOTE_DTYPE,
     TRADE_DTYPE,
     TRAIL_FIELDS,
     compile_trail,
     mark_before,
 )
-from lobgym.sim.view import NEVER_NS, BookView, fetch_stamp, make_view, seek_stamp, stamp_row
+from lobgym.sim.view import BookView, fetch_stamp, make_view
 
 if TYPE_CHECKING:
     from lobgym.sim.market import Market
@@ -38,31 +39,28 @@ if TYPE_CHECKING:
 __all__ = [
     "BARS_DTYPE",
     "BAR_NS",
-    "IN_FLOWS",
-    "IN_QUOTES",
-    "IN_TOPS",
-    "IN_TRADES",
     "SQUARE_UNIT",
     "Bars",
-    "ask_for_entries",
-    "ask_for_mark",
-    "ask_for_stamps",
     "atr_ticks",
     "bars_done",
     "bars_of",
     "compile_bars",
-    "flow_at",
+    "fetch_count",
+    "fetch_entries",
+    "fetch_mark",
+    "fetch_moment",
+    "fetch_searches",
+    "fetch_top",
     "funding_at",
     "funding_before",
     "last_mid2",
-    "marked_cursor_at",
+    "last_ns",
+    "moment_at",
     "natr_bps",
     "quote_at",
-    "quote_before",
+    "stamps_by",
     "top_at",
-    "top_before",
     "trade_at",
-    "trade_before",
     "volatility_bps",
 ]
 
@@ -90,34 +88,23 @@ BARS_DTYPE: Final = np.dtype([
 
 Bars: TypeAlias = Any  # a record of BARS_DTYPE
 
-# Lists to look up in, each a bit.
-IN_QUOTES: Final = 1
-IN_TRADES: Final = 2
-IN_FLOWS: Final = 4
-IN_TOPS: Final = 8
 
 second_at = table(BARS_DTYPE, "seconds", SECOND_DTYPE)  # (bars, index), as are the following ones
 quote_at = table(BARS_DTYPE, "quotes", QUOTE_DTYPE)
 trade_at = table(BARS_DTYPE, "trades", TRADE_DTYPE)
-top_at = table(BARS_DTYPE, "tops", TOP_DTYPE)
 funding_at = table(BARS_DTYPE, "fundings", FUNDING_DTYPE)
 _funding_ns = member(BARS_DTYPE, "fundings", FUNDING_DTYPE, "ns")
-_quote_ns = member(BARS_DTYPE, "quotes", QUOTE_DTYPE, "ns")
-_trade_ns = member(BARS_DTYPE, "trades", TRADE_DTYPE, "ns")
-_flow_ns = member(BARS_DTYPE, "flows", FLOW_DTYPE, "ns")
-_top_ns = member(BARS_DTYPE, "tops", TOP_DTYPE, "ns")
-_flow = member(BARS_DTYPE, "flows", FLOW_DTYPE, "flow")
-_quote_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "quote")
-_trade_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "trade")
-_flow_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "flow")
-_top_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "top")
+top_at = table(BARS_DTYPE, "tops", TOP_DTYPE)  # (bars, number of stamps)
+moment_at = table(BARS_DTYPE, "moments", MOMENT_DTYPE)  # (bars, number of stamps)
+_mark_at = table(BARS_DTYPE, "marks", MARK_DTYPE)
+_stamp_ns = column(BARS_DTYPE, "stamps", np.int64)
 _fetch_mark = prefetcher(BARS_DTYPE, "marks", MARK_DTYPE)
+_fetch_stamp = prefetcher(BARS_DTYPE, "stamps", np.int64)
+_fetch_moment = prefetcher(BARS_DTYPE, "moments", MOMENT_DTYPE)
 _fetch_quote = prefetcher(BARS_DTYPE, "quotes", QUOTE_DTYPE)
 _fetch_trade = prefetcher(BARS_DTYPE, "trades", TRADE_DTYPE)
-_fetch_flow = prefetcher(BARS_DTYPE, "flows", FLOW_DTYPE)
 _fetch_top = prefetcher(BARS_DTYPE, "tops", TOP_DTYPE)
-_mark_at = table(BARS_DTYPE, "marks", MARK_DTYPE)
-_stamp_mark = member(BARS_DTYPE, "marks", MARK_DTYPE, "stamp")
+_MOMENTS_ON: Final = 2  # from the count at a mark to the one that is looked for, usually
 
 _COMPILED: weakref.WeakKeyDictionary[Market, tuple[Bars, bool, bool]] = weakref.WeakKeyDictionary()
 
@@ -195,67 +182,18 @@ def _fill(local: BookView, origin_ns: int, seconds: NDArray[np.void]) -> None:
 
 
 @njit_leaf
-def quote_before(bars: Bars, t_ns: int) -> int:
-    """The last entry of the best quotes that is stamped at or before `t_ns`."""
-    at = _quote_mark(bars, mark_before(bars, t_ns))
-    while _quote_ns(bars, at + 1) <= t_ns:
-        at += 1
-    return int(at)
+def stamps_by(bars: Bars, t_ns: int) -> int:
+    """How many different stamps the local book has by a time."""
+    stamps = int(_mark_at(bars, mark_before(bars, t_ns))["stamp"])
+    while stamps < bars["stamp_count"] and _stamp_ns(bars, stamps) <= t_ns:
+        stamps += 1
+    return stamps
 
 
-@njit_leaf
-def ask_for_mark(bars: Bars, t_ns: int) -> None:
-    """Have the mark brought near at which lookups of a time begin; it waits for nothing."""
-    _fetch_mark(bars, mark_before(bars, t_ns))
-
-
-@njit_leaf
-def ask_for_stamps(local: BookView, exch: BookView, bars: Bars, t_ns: int) -> None:
-    """Have brought near what searches of both books for a time will read."""
-    mark = _mark_at(bars, mark_before(bars, t_ns))
-    fetch_stamp(local, mark["stamp"])
-    fetch_stamp(exch, mark["exch_stamp"])
-
-
-@njit_leaf
-def ask_for_entries(bars: Bars, t_ns: int, lists: int) -> None:
-    """Have the entries brought near to which that mark leads, in the lists whose bits (IN_*) are set."""
-    mark = _mark_at(bars, mark_before(bars, t_ns))
-    if lists & IN_QUOTES:
-        _fetch_quote(bars, mark["quote"] + 1)
-    if lists & IN_TRADES:
-        _fetch_trade(bars, mark["trade"] + 1)
-    if lists & IN_FLOWS:
-        _fetch_flow(bars, mark["flow"] + 1)
-    if lists & IN_TOPS:
-        _fetch_top(bars, mark["top"] + 1)
-
-
-@njit_leaf
-def trade_before(bars: Bars, t_ns: int) -> int:
-    """The last entry of the sums of prints that is stamped at or before `t_ns`."""
-    at = _trade_mark(bars, mark_before(bars, t_ns))
-    while _trade_ns(bars, at + 1) <= t_ns:
-        at += 1
-    return int(at)
-
-
-@njit_leaf
-def flow_at(bars: Bars, t_ns: int) -> int:
-    """Sum of the order flow stamped at or before `t_ns`, in lots."""
-    at = _flow_mark(bars, mark_before(bars, t_ns))
-    while _flow_ns(bars, at + 1) <= t_ns:
-        at += 1
-    return int(_flow(bars, at))
-
-
-@njit_leaf
-def top_before(bars: Bars, t_ns: int) -> int:
-    """The last entry of what the best levels hold that is stamped at or before `t_ns`."""
-    at = _top_mark(bars, mark_before(bars, t_ns))
-    while _top_ns(bars, at + 1) <= t_ns:
-        at += 1
-    return int(at)
+@njit_inline
+def last_ns(bars: Bars, stamps: int) -> int:
+    """The last of so many different stamps, NEVER_NS where there are none."""
+    return _stamp_ns(bars, stamps - 1) if stamps > 0 else NEVER_NS
 
 
 @njit_leaf
@@ -272,18 +210,56 @@ def funding_before(bars: Bars, t_ns: int) -> int:
     return int(low - 1)
 
 
-@njit_lean
-def marked_cursor_at(local: BookView, bars: Bars, t_ns: int) -> int:
-    """`cursor_at(local, t_ns)` of the local book that the bars were compiled from."""
-    if t_ns < bars["mark_origin"]:
-        return 0
-    return stamp_row(local, seek_stamp(local, _stamp_mark(bars, mark_before(bars, t_ns)), t_ns))
+@njit_leaf
+def last_mid2(bars: Bars, stamps: int) -> int:
+    """Twice the last two-sided mid by so many stamps, in ticks; 0 where there was none."""
+    return int(quote_at(bars, moment_at(bars, stamps)["quote"])["mark2"])
 
 
-@njit_lean
-def last_mid2(bars: Bars, seen_ns: int) -> int:
-    """Twice the last two-sided mid by a stamp, in ticks; 0 where there was none."""
-    return int(quote_at(bars, quote_before(bars, seen_ns))["mark2"])
+# -- asking ahead ------------------------------------------------------------------------------------------------------
+# What waits for nothing: the processor is asked to bring near what will be read. Nothing here changes a result.
+
+
+@njit_leaf
+def fetch_mark(bars: Bars, t_ns: int) -> None:
+    """Ask for the mark at which a count for a time begins."""
+    _fetch_mark(bars, mark_before(bars, t_ns))
+
+
+@njit_leaf
+def fetch_count(bars: Bars, t_ns: int) -> None:
+    """Ask for what the count for a time reads after its mark, and for the moment that it leads to."""
+    stamps = _mark_at(bars, mark_before(bars, t_ns))["stamp"]
+    _fetch_stamp(bars, stamps)
+    _fetch_moment(bars, stamps + _MOMENTS_ON)
+
+
+@njit_leaf
+def fetch_searches(local: BookView, exch: BookView, bars: Bars, t_ns: int) -> None:
+    """Ask for what searches of both books for a time read."""
+    mark = _mark_at(bars, mark_before(bars, t_ns))
+    fetch_stamp(local, mark["stamp"])
+    fetch_stamp(exch, mark["exch_stamp"])
+
+
+@njit_inline
+def fetch_moment(bars: Bars, stamps: int) -> None:
+    """Ask for a moment."""
+    _fetch_moment(bars, stamps)
+
+
+@njit_leaf
+def fetch_entries(bars: Bars, stamps: int) -> None:
+    """Ask for the entries that a moment leads to."""
+    moment = moment_at(bars, stamps)
+    _fetch_quote(bars, moment["quote"])
+    _fetch_trade(bars, moment["trade"])
+
+
+@njit_inline
+def fetch_top(bars: Bars, stamps: int) -> None:
+    """Ask for what the best levels hold after so many stamps."""
+    _fetch_top(bars, stamps)
 
 
 # -- bars --------------------------------------------------------------------------------------------------------------

@@ -12,9 +12,21 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.bars import Bars, ask_for_stamps, last_mid2, quote_at, quote_before
+from lobgym.sim.bars import (
+    Bars,
+    fetch_count,
+    fetch_entries,
+    fetch_mark,
+    fetch_moment,
+    fetch_searches,
+    last_mid2,
+    last_ns,
+    moment_at,
+    quote_at,
+)
 from lobgym.sim.calls import call_cancel, call_submit
-from lobgym.sim.encoder import Encoder, ask_for_lookups, encode_lane, prepare_lane
+from lobgym.sim.columns.header import OBSERVED_TOGETHER
+from lobgym.sim.encoder import Encoder, encode_lane, fetch_counts, fetch_marks, prepare_lane
 from lobgym.sim.jit import njit_inner, njit_leaf, njit_lean
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.pace import advance_step
@@ -22,8 +34,7 @@ from lobgym.sim.packed import PackedTuples
 from lobgym.sim.quoter import INTENT_CANCEL, QuoterValues, Touch, plan_lane
 from lobgym.sim.records import OK, RISK_OPEN_ORDERS
 from lobgym.sim.risk import LimitValues
-from lobgym.sim.view import NEVER_NS
-from lobgym.sim.world import World, econ_of, exch_of, fetch_lane, lane_at, local_of, seen_ns
+from lobgym.sim.world import World, econ_of, exch_of, fetch_lane, lane_at, local_of
 
 __all__ = [
     "BLOCK",
@@ -46,10 +57,6 @@ __all__ = [
     "step_lanes",
     "view_equity_of",
 ]
-
-
-AHEAD: Final = 1  # lanes between asking for something and reading it
-OBSERVED_TOGETHER: Final = 16  # lanes; as many as find what they read still in the cache when their turn comes
 
 
 class Tables(NamedTuple):
@@ -137,7 +144,7 @@ def codes_in_range(codes: NDArray[np.int32], bins: NDArray[np.int64]) -> bool:
 
 @njit_leaf
 def _mid2(tables: Tables, i: int) -> int:
-    return last_mid2(tables.bars, seen_ns(tables.world, i))
+    return last_mid2(tables.bars, lane_at(tables.world, i)["local_stamp"])
 
 
 @njit_lean
@@ -172,22 +179,22 @@ def view_equity_of(h: Desk, i: int) -> int:
 
 
 @njit_leaf
-def _encode(tables: Tables, w: World, econ: Economics, i: int, out: NDArray[np.float32]) -> None:
-    encode_lane(local_of(w), tables.bars, tables.encoder, econ, w, i, tables.tasks[i], out)
+def _encode(tables: Tables, w: World, econ: Economics, i: int, place: int, out: NDArray[np.float32]) -> None:
+    encode_lane(local_of(w), tables.bars, tables.encoder, econ, w, i, place, tables.tasks[i], out)
 
 
 @njit_inner
 def observe_some(tables: Tables, w: World, econ: Economics, first: int, end: int, out: NDArray[np.float32]) -> None:
-    """Observe the lanes [first, end), which have just been stepped; nothing where `out` has no rows.
+    """Observe the lanes [first, end), OBSERVED_TOGETHER at most; nothing where `out` has no rows.
 
-    What one lane's book has to read is on its way while another is encoded.
+    What one lane has to read is on its way while another is encoded.
     """
     if out.shape[0] == 0:
         return
     for i in range(first, end):
-        prepare_lane(local_of(w), tables.encoder, w, i)
+        prepare_lane(local_of(w), tables.bars, tables.encoder, w, i, i - first)
     for i in range(first, end):
-        _encode(tables, w, econ, i, out[i])
+        _encode(tables, w, econ, i, i - first, out[i])
 
 
 @njit_lean
@@ -203,9 +210,10 @@ def observe_lanes(h: Desk, out: NDArray[np.float32]) -> None:
 @njit_leaf
 def _touch(tables: Tables, i: int) -> tuple[Touch, int]:
     """What lane `i` sees of its book, and twice the last two-sided mid."""
-    seen = seen_ns(tables.world, i)
-    quote = quote_at(tables.bars, quote_before(tables.bars, seen))
-    age = lane_at(tables.world, i)["t_ns"] - seen if seen > NEVER_NS else 0
+    lane = lane_at(tables.world, i)
+    seen = lane["local_stamp"]
+    quote = quote_at(tables.bars, moment_at(tables.bars, seen)["quote"])
+    age = lane["t_ns"] - last_ns(tables.bars, seen) if seen > 0 else 0
     return Touch(quote["bid"], quote["ask"], age), quote["mark2"]
 
 
@@ -328,22 +336,25 @@ def look_ahead(tables: Tables, w: World, i: int) -> None:
     """While lane `i` has its turn, ask for what the next ones will wait for: a lane's record, then what that leads to.
 
     Nothing else has brought it near: each lane stands at a place of the tape of its own, and what a program does
-    between two steps drives out of the caches what the last step left there.
+    between two steps drives out of the caches what the last step left there. Where a lane will be is told by its clock.
     """
     lanes = w["lanes"]
-    if i + 3 * AHEAD < lanes:
-        fetch_lane(w, i + 3 * AHEAD)
-    if i + 2 * AHEAD < lanes:
-        ask_for_lookups(tables.bars, tables.encoder, _next_look_ns(tables, w, i + 2 * AHEAD), False)
-    if i + AHEAD < lanes:
-        ask_for_stamps(local_of(w), exch_of(w), tables.bars, _next_look_ns(tables, w, i + AHEAD))
-        ask_for_lookups(tables.bars, tables.encoder, _next_look_ns(tables, w, i + AHEAD), True)
-
-
-@njit_leaf
-def _next_look_ns(tables: Tables, w: World, i: int) -> int:
-    lane = lane_at(w, i)
-    return int(lane["t_ns"] + tables.interval_ns - lane["feed_delay_ns"])
+    bars = tables.bars
+    if i + 3 < lanes:
+        fetch_lane(w, i + 3)
+    if i + 2 < lanes:
+        lane = lane_at(w, i + 2)
+        t_ns = lane["t_ns"] + tables.interval_ns
+        fetch_moment(bars, lane["local_stamp"])
+        fetch_mark(bars, t_ns - lane["feed_delay_ns"])
+        fetch_marks(bars, tables.encoder, t_ns)
+    if i + 1 < lanes:
+        lane = lane_at(w, i + 1)
+        t_ns = lane["t_ns"] + tables.interval_ns
+        fetch_entries(bars, lane["local_stamp"])
+        fetch_count(bars, t_ns - lane["feed_delay_ns"])
+        fetch_searches(local_of(w), exch_of(w), bars, t_ns - lane["feed_delay_ns"])
+        fetch_counts(bars, tables.encoder, t_ns)
 
 
 @njit_lean

@@ -11,23 +11,36 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lobgym.sim.bars import IN_FLOWS, IN_QUOTES, IN_TOPS, IN_TRADES, Bars, ask_for_entries, ask_for_mark
+from lobgym.sim.bars import (
+    Bars,
+    fetch_count,
+    fetch_entries,
+    fetch_mark,
+    fetch_top,
+    last_ns,
+    moment_at,
+    stamps_by,
+)
 from lobgym.sim.best_levels import LEVEL_DTYPE, LEVELS_MAX, fetch_levels
 from lobgym.sim.columns.book import level_columns, top_columns
 from lobgym.sim.columns.catalog import COLUMNS, PARTS, number_of, part
 from lobgym.sim.columns.clock import clock_columns
 from lobgym.sim.columns.custom import addresses_of
 from lobgym.sim.columns.header import (
+    BACKS_S,
     ENCODER_DTYPE,
     FAR,
     LOOKUP_DTYPE,
     NUMBER_DTYPE,
+    OBSERVED_TOGETHER,
+    THEN_DTYPE,
     Encoder,
     call_function,
     id_at,
     lookup_at,
     put,
     scale_at,
+    then_at,
     value_at,
 )
 from lobgym.sim.columns.own import own_columns
@@ -41,15 +54,11 @@ from lobgym.sim.money import Economics
 from lobgym.sim.observation import ObservationLayout
 from lobgym.sim.task import Task
 from lobgym.sim.view import BookView
-from lobgym.sim.world import World, lane_at, seen_ns
+from lobgym.sim.world import World, lane_at
 
-__all__ = ["Encoder", "ask_for_lookups", "encode_lane", "make_encoder", "prepare_lane"]
+__all__ = ["Encoder", "encode_lane", "fetch_counts", "fetch_marks", "make_encoder", "prepare_lane"]
 
 _BOOK_AGE: Final = number_of("book_age")
-# Parts by the list that they look something up in; a number behind their name is how many seconds ago.
-_LISTS: Final = {
-    "quote": IN_QUOTES, "back": IN_QUOTES, "trades": IN_TRADES, "prints": IN_TRADES, "flow": IN_FLOWS, "tops": IN_TOPS
-}  # fmt: skip
 _QUOTE: Final = part("quote")
 _TOPS: Final = part("tops")
 _EACH: Final = part("each")
@@ -65,14 +74,10 @@ _FLOWS: Final = part("trades", "flow_1", "flow_5")
 
 
 def _lookups(needs: int) -> NDArray[np.void]:
-    """LOOKUP_DTYPE: when and where the parts of `needs` look something up, each time once. The mid is always needed."""
-    lists = {0: IN_QUOTES}
-    for place, name in enumerate(PARTS):
-        kind, _, seconds = name.partition("_")
-        if needs >> place & 1 and kind in _LISTS:
-            for back in {0, int(seconds or 0)} if kind == "flow" else {int(seconds or 0)}:
-                lists[back] = lists.get(back, 0) | _LISTS[kind]
-    return np.array([(back * 1_000_000_000, found) for back, found in lists.items()], LOOKUP_DTYPE)
+    """LOOKUP_DTYPE: the earlier times at which the parts of `needs` look something up, by the number in their names."""
+    parts = [name for place, name in enumerate(PARTS) if needs >> place & 1]
+    seconds = {int(name.rpartition("_")[2]) for name in parts if name.startswith(("back_", "prints_", "flow_"))}
+    return np.array([(s * 1_000_000_000, k) for k, s in enumerate(BACKS_S) if s in seconds], LOOKUP_DTYPE)
 
 
 def make_encoder(layout: ObservationLayout, position_lots_max: int, lanes: int) -> Encoder:
@@ -91,6 +96,7 @@ def make_encoder(layout: ObservationLayout, position_lots_max: int, lanes: int) 
         "queues": np.zeros(2 * lanes if needs & _QUEUE else 1, QUEUE_DTYPE),
         "functions": addresses_of(registered),
         "lookups": _lookups(needs),
+        "thens": np.zeros(OBSERVED_TOGETHER * len(BACKS_S), THEN_DTYPE),
     }
     header = np.zeros(1, ENCODER_DTYPE)
     for name, array in kept.items():
@@ -125,31 +131,48 @@ def _rare_columns(
 
 
 @njit_leaf
-def ask_for_lookups(bars: Bars, encoder: Encoder, t_ns: int, entries: bool) -> None:
-    """Have brought near what an observation at `t_ns` will look up: first the marks, then, later, the entries."""
+def fetch_marks(bars: Bars, encoder: Encoder, t_ns: int) -> None:
+    """Ask for the marks that lead to what an observation at `t_ns` will look up."""
     for k in range(encoder["lookup_count"]):
-        lookup = lookup_at(encoder, k)
-        if entries:
-            ask_for_entries(bars, t_ns - lookup["back_ns"], lookup["lists"])
-        else:
-            ask_for_mark(bars, t_ns - lookup["back_ns"])
+        fetch_mark(bars, t_ns - lookup_at(encoder, k)["back_ns"])
 
 
 @njit_leaf
-def prepare_lane(local: BookView, encoder: Encoder, w: World, i: int) -> None:
-    """Ask for what `encode_lane` will read of lane `i`'s book, and wait for nothing."""
-    if encoder["needs"] & _EACH:
-        fetch_levels(local, lane_at(w, i)["local_cursor"])
+def fetch_counts(bars: Bars, encoder: Encoder, t_ns: int) -> None:
+    """Ask for what those marks lead to."""
+    for k in range(encoder["lookup_count"]):
+        fetch_count(bars, t_ns - lookup_at(encoder, k)["back_ns"])
+
+
+@njit_leaf
+def prepare_lane(local: BookView, bars: Bars, encoder: Encoder, w: World, i: int, place: int) -> None:
+    """Look up when `encode_lane` will look, and ask for what it will find there.
+
+    `place` is the lane's among those that are observed together, of which there are OBSERVED_TOGETHER at most.
+    """
+    needs = encoder["needs"]
+    lane = lane_at(w, i)
+    seen = lane["local_stamp"]
+    fetch_entries(bars, seen)
+    if needs & _TOPS:
+        fetch_top(bars, seen)
+    if needs & _EACH:
+        fetch_levels(local, lane["local_cursor"])
+    for k in range(encoder["lookup_count"]):
+        lookup = lookup_at(encoder, k)
+        then = min(stamps_by(bars, lane["t_ns"] - lookup["back_ns"]), seen)
+        then_at(encoder, place, lookup["back"])["stamps"] = then
+        fetch_entries(bars, then)
 
 
 @njit_lean
 def encode_lane(
-    local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, task: Task,
+    local: BookView, bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, place: int, task: Task,
     out: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Write lane `i`'s observation into `out` [D]: the local book and the lane's own view, at its own time.
 
-    `task` is the lane's record of TASK_DTYPE.
+    `prepare_lane` has been here with this `place`; `task` is the lane's record of TASK_DTYPE.
     """
     width = encoder["width"]
     needs = encoder["needs"]
@@ -157,23 +180,23 @@ def encode_lane(
         put(encoder, id_at(encoder, k), 0.0)
     lane = lane_at(w, i)
     t_ns = lane["t_ns"]
-    cursor = lane["local_cursor"]
-    seen = seen_ns(w, i)
-    if cursor > 0:
-        put(encoder, _BOOK_AGE, (t_ns - seen) / 1e9)
+    seen = lane["local_stamp"]
+    now = moment_at(bars, seen)
+    if seen > 0:
+        put(encoder, _BOOK_AGE, (t_ns - last_ns(bars, seen)) / 1e9)
     mid2 = 0
     spread_bps = 0.0
     depth = 0.0
     if needs & _QUOTE:
-        mid2, spread_bps = quote_columns(bars, encoder, seen)
+        mid2, spread_bps = quote_columns(bars, encoder, now)
     if needs & _RETURNS:
-        return_columns(bars, encoder, t_ns, seen, mid2)
+        return_columns(bars, encoder, place, mid2)
     if needs & _TOPS:
         depth = top_columns(bars, encoder, seen, mid2, spread_bps)
     if needs & _EACH:
-        level_columns(local, encoder, cursor, mid2, depth)
+        level_columns(local, encoder, lane["local_cursor"], mid2, depth)
     if needs & _FLOWS:
-        flow_columns(bars, encoder, t_ns, seen, depth)
+        flow_columns(bars, encoder, place, now, depth)
     if needs & _BARS:
         # A feed whose delay varies is taken at its slowest: a bar counts once the lane has seen all of it for certain.
         bar_columns(bars, encoder, t_ns - lane["feed_delay_ns"] - lane["feed_jitter_ns"])

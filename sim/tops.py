@@ -1,12 +1,12 @@
-"""`tops`: what the best levels of a book hold together, at every stamp, to be looked up by time.
+"""`tops`: what the best levels of a book hold together, after every stamp.
 
-A list of the kind that `lobgym.sim.trail` keeps. Rolling levels forward for one observation costs more than all other
+A list of `lobgym.sim.trail`. Rolling levels forward for one observation costs more than all other
 columns together; along the tape it is done once for all of them.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,18 @@ __all__ = ["TOP_DEPTH", "TOP_DTYPE", "fill_tops", "levels_scratch"]
 
 TOP_DEPTH: Final = 5  # levels a side
 
-# Ratios and the width are 0 where a side is empty. Those that nothing is calculated from are kept as they leave.
+# Half a cache line. Ratios and the width are 0 where a side is empty. Those that nothing is calculated from are kept as
+# they leave.
 TOP_DTYPE: Final = np.dtype([
-    ("ns", np.int64),
     ("lots", np.float64),  # on the best five levels of both sides
     ("width", np.int64),  # ticks between the outermost of them
     ("imbalance_1", np.float64),  # (bid - ask) / (bid + ask) at the bests
     ("imbalance_5", np.float32),  # of all five
     ("pressure_5", np.float32),  # of all five, level k weighted by 1/k
 ])  # fmt: skip
+
+
+Top: TypeAlias = Any  # a record of TOP_DTYPE
 
 
 def levels_scratch() -> tuple[NDArray[np.void], NDArray[np.void]]:
@@ -54,17 +57,11 @@ def _sums(scratch: Scratch, side: int, count: int) -> tuple[float, float]:
 
 
 @njit_inner
-def _note(book: BookView, scratch: Scratch, bids: int, asks: int, ns: int, out: NDArray[np.void], count: int) -> int:
-    """Make entry `count` of the levels in the scratch space, unless it says what the one before it says."""
-    top = out[count]
+def _note(book: BookView, scratch: Scratch, bids: int, asks: int, top: Top) -> None:
+    """Sum up the levels in the scratch space. An entry was all 0 before."""
     bid_lots, near_bid = _sums(scratch, 0, bids)
     ask_lots, near_ask = _sums(scratch, 1, asks)
-    top["ns"] = ns
     top["lots"] = bid_lots + ask_lots
-    top["width"] = 0
-    top["imbalance_1"] = 0.0
-    top["imbalance_5"] = 0.0
-    top["pressure_5"] = 0.0
     if bids > 0 and asks > 0:
         last_bid = level_tick(book, level_of(scratch, min(bids, TOP_DEPTH) - 1)["level"])
         last_ask = level_tick(book, level_of(scratch, LEVELS_MAX + min(asks, TOP_DEPTH) - 1)["level"])
@@ -72,15 +69,6 @@ def _note(book: BookView, scratch: Scratch, bids: int, asks: int, ns: int, out: 
         top["imbalance_1"] = balance(float(level_of(scratch, 0)["lots"]), float(level_of(scratch, LEVELS_MAX)["lots"]))
         top["imbalance_5"] = balance(bid_lots, ask_lots)
         top["pressure_5"] = balance(near_bid, near_ask)
-    last = out[count - 1]
-    same = (
-        top["lots"] == last["lots"]
-        and top["width"] == last["width"]
-        and top["imbalance_1"] == last["imbalance_1"]
-        and top["imbalance_5"] == last["imbalance_5"]
-        and top["pressure_5"] == last["pressure_5"]
-    )
-    return count if same else count + 1
 
 
 @njit_inner
@@ -93,18 +81,13 @@ def _again(book: BookView, scratch: Scratch, side: int, cursor: int) -> tuple[in
 
 
 @njit_lean
-def fill_tops(book: BookView, scratch: Scratch, out: NDArray[np.void]) -> int:
-    """Write an entry for each stamp after which one is another; returns how many. The first is stamped already.
+def fill_tops(book: BookView, scratch: Scratch, out: NDArray[np.void]) -> None:
+    """Write what holds after each different stamp, TOP_DTYPE[stamps + 1], which is all 0; entry 0 stays so.
 
     Every checkpoint is rolled forward to the next one. Where deletions have left fewer levels than are wanted, the
     level index supplies them, and they are rolled on.
     """
-    out[0]["lots"] = 0.0
-    out[0]["width"] = 0
-    out[0]["imbalance_1"] = 0.0
-    out[0]["imbalance_5"] = 0.0
-    out[0]["pressure_5"] = 0.0
-    count = 1
+    stamp = 0
     size = book["size"]
     ghosts = book["ghosts"]
     for first in range(0, size, LADDER_EVERY):
@@ -119,5 +102,5 @@ def fill_tops(book: BookView, scratch: Scratch, out: NDArray[np.void]) -> int:
                 bids, low = _again(book, scratch, 0, row + 1)
             if ghosts or (asks < TOP_DEPTH and high < book["levels"] - 1):
                 asks, high = _again(book, scratch, 1, row + 1)
-            count = _note(book, scratch, bids, asks, row_ns(book, row), out, count)
-    return count
+            stamp += 1
+            _note(book, scratch, bids, asks, out[stamp])

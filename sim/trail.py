@@ -1,10 +1,10 @@
 """`Trail`: what the local book's past says, compiled once along the tape, to be looked up by time.
 
-Lists with an entry for each stamp after which something is another than before: the best quotes, the sums of what was
-printed, the order flow at the bests, and what the best levels hold (`lobgym.sim.tops`). Whoever asks for a time t gets
-the last entry stamped at or before t. Marks in time say where in each list a search begins, so that it costs one access
-and a few steps, not a binary search over the whole tape. Entry 0 of each list is stamped before all times and says that
-nothing has happened; the last one is stamped behind all times and is never the answer.
+The different stamps of the local book count what is known: a *moment* for every number of stamps tells which entry of
+the best quotes and of the sums of prints holds from then on, and the order flow so far; what the best levels hold
+(`lobgym.sim.tops`) has an entry for each such number too. A lane knows how many stamps it has seen. For any other time
+marks tell where the count begins, so that it costs one access and a few steps, not a search over the whole tape. Moment
+0 and entry 0 of each list say that nothing has happened.
 
 Everything here depends on the tape up to that time alone, not on where a lane started.
 """
@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 
 from lobgym.sim.book import NO_ASK, NO_BID, ROW_LEVEL, Book, row_kind, row_qty
 from lobgym.sim.jit import njit_leaf, njit_lean
-from lobgym.sim.memory import address_of, aligned_zeros
+from lobgym.sim.memory import address_of, aligned_zeros, copy_into
 from lobgym.sim.mids import next_stamp
 from lobgym.sim.records import BUY
 from lobgym.sim.tops import TOP_DTYPE, fill_tops, levels_scratch
-from lobgym.sim.view import NEVER_NS, BookView, ask_change, bid_change, make_view, print_of, row_key, row_ns, row_word
+from lobgym.sim.view import BookView, ask_change, bid_change, make_view, print_of, row_key, row_ns, row_word
 
 __all__ = [
-    "FLOW_DTYPE",
     "MARK_DTYPE",
+    "MOMENT_DTYPE",
+    "NEVER_NS",
     "QUOTE_DTYPE",
     "TRADE_DTYPE",
     "TRAIL_FIELDS",
@@ -36,7 +37,7 @@ __all__ = [
     "mark_before",
 ]
 
-_FOREVER: Final = (1 << 63) - 1
+NEVER_NS: Final = -(1 << 62)  # a stamp before all others
 _ROWS_PER_MARK: Final = 8
 
 VPIN_BUCKETS: Final = 50
@@ -56,19 +57,21 @@ TRADE_DTYPE: Final = np.dtype([
     ("sold", np.int64),
     ("vpin", np.float64),  # 0 before the first full bucket
 ])  # fmt: skip
-FLOW_DTYPE: Final = np.dtype([("ns", np.int64), ("flow", np.int64)])  # sum of the order flow so far, lots
+# What holds after so many different stamps.
+MOMENT_DTYPE: Final = np.dtype([
+    ("quote", np.int32),  # entry of the best quotes
+    ("trade", np.int32),  # of the sums of prints
+    ("flow", np.int64),  # sum of the order flow so far, lots
+])  # fmt: skip
 MARK_DTYPE: Final = np.dtype([
-    ("quote", np.int32),  # last entry of each list that is stamped before the mark
-    ("trade", np.int32),
-    ("flow", np.int32),
-    ("top", np.int32),
-    ("stamp", np.int32),  # different stamps of the local book before the mark
-    ("exch_stamp", np.int32),  # of the exchange's book
-    ("pad", np.int32, 2),  # two marks a cache line
+    ("stamp", np.int32),  # different stamps before the mark, of the local book
+    ("exch_stamp", np.int32),  # and of the exchange's
 ])  # fmt: skip
 
 # Fields of a header that leads to a trail; all int64.
-TRAIL_FIELDS: Final = ("quotes", "trades", "flows", "tops", "marks", "mark_count", "mark_origin", "mark_shift")
+TRAIL_FIELDS: Final = (
+    "quotes", "trades", "moments", "tops", "stamps", "stamp_count", "marks", "mark_count", "mark_origin", "mark_shift"
+)  # fmt: skip
 
 
 def compile_trail(
@@ -79,50 +82,49 @@ def compile_trail(
     Returns:
         values by field of TRAIL_FIELDS, and the arrays that must live as long as they are used.
     """
-    view = make_view(local, ghosts)
-    quotes = np.empty(len(local.bids) + len(local.asks) + 2, QUOTE_DTYPE)
-    quotes = _trimmed(quotes, _fill_quotes(view[0], quotes))
-    trades = np.empty(len(local.prints) + 2, TRADE_DTYPE)
+    view = make_view(local, ghosts)[0]
+    stamps = local.stamp_ns[: len(local.stamp_row) - 1]
+    quotes = np.empty(len(local.bids) + len(local.asks) + 1, QUOTE_DTYPE)
+    quotes = _aligned(quotes[: _fill_quotes(view, quotes)])
+    trades = np.empty(len(local.prints) + 1, TRADE_DTYPE)
     buckets = np.zeros((2, VPIN_BUCKETS), np.int64)
-    trades = _trimmed(trades, _fill_trades(view[0], trades, buckets))
-    flows = np.empty(len(local.ns) + 2 if with_flow else 2, FLOW_DTYPE)
-    shown = np.zeros(len(local.level_tick), np.int64)
-    flows = _trimmed(flows, _fill_flows(view[0], flows, shown, with_flow))
-    tops = np.empty(len(local.stamp_row) + 2 if with_tops else 2, TOP_DTYPE)
-    tops["ns"][0] = NEVER_NS
-    scratch, _levels = levels_scratch()
-    tops = _trimmed(tops, fill_tops(view[0], scratch[0], tops) if with_tops else 1)
-    origin, shift, count = _grid(local.ns)
+    trades = _aligned(trades[: _fill_trades(view, trades, buckets)])
+    moments = aligned_zeros((len(stamps) + 1,), MOMENT_DTYPE)
+    for name, entries in (("quote", quotes), ("trade", trades)):
+        moments[name][1:] = np.searchsorted(entries["ns"], stamps, side="right") - 1
+    if with_flow:
+        _fill_flows(view, moments, np.zeros(len(local.level_tick), np.int64))
+    tops = aligned_zeros((len(stamps) + 1 if with_tops else 1,), TOP_DTYPE)
+    if with_tops:
+        scratch, _levels = levels_scratch()
+        fill_tops(view, scratch[0], tops)
+    origin, shift, count = _grid(stamps, len(local.ns))
     marks = aligned_zeros((count,), MARK_DTYPE)
     times = origin + (np.arange(count, dtype=np.int64) << shift)
-    for name, entries in (("quote", quotes), ("trade", trades), ("flow", flows), ("top", tops)):
-        marks[name] = np.searchsorted(entries["ns"], times, side="left") - 1
-    marks["stamp"] = np.searchsorted(local.stamp_ns[: len(local.stamp_row) - 1], times, side="left")
+    marks["stamp"] = np.searchsorted(stamps, times, side="left")
     if exch is not None:
         marks["exch_stamp"] = np.searchsorted(exch.stamp_ns[: len(exch.stamp_row) - 1], times, side="left")
     values = {
-        "quotes": address_of(quotes), "trades": address_of(trades), "flows": address_of(flows),
-        "tops": address_of(tops), "marks": address_of(marks), "mark_count": count, "mark_origin": origin,
-        "mark_shift": shift,
+        "quotes": address_of(quotes), "trades": address_of(trades), "moments": address_of(moments),
+        "tops": address_of(tops), "stamps": address_of(local.stamp_ns), "stamp_count": len(stamps),
+        "marks": address_of(marks), "mark_count": count, "mark_origin": origin, "mark_shift": shift,
     }  # fmt: skip
-    return values, (quotes, trades, flows, tops, marks)
+    return values, (quotes, trades, moments, tops, marks, local.stamp_ns)
 
 
-def _trimmed(array: NDArray[np.void], count: int) -> NDArray[np.void]:
-    """The first `count` entries, and the one that ends every search."""
-    trimmed = aligned_zeros((count + 1,), array.dtype)
-    trimmed[:count] = array[:count]
-    trimmed[count] = array[count - 1]
-    trimmed["ns"][count] = _FOREVER
-    return trimmed
+def _aligned(array: NDArray[np.void]) -> NDArray[np.void]:
+    """A copy that begins with a cache line, of which its entries are a half."""
+    made = aligned_zeros(array.shape, array.dtype)
+    copy_into(made, array)
+    return made
 
 
-def _grid(stamps: NDArray[np.int64]) -> tuple[int, int, int]:
+def _grid(stamps: NDArray[np.int64], rows: int) -> tuple[int, int, int]:
     """Time of the first mark, the power of two that lies between two marks, and how many there are."""
     if len(stamps) == 0:
         return 0, 0, 1
     span = int(stamps[-1]) - int(stamps[0]) + 1
-    shift = max(0, (span * _ROWS_PER_MARK // len(stamps)).bit_length())
+    shift = max(0, (span * _ROWS_PER_MARK // rows).bit_length())
     return int(stamps[0]), shift, (span >> shift) + 1
 
 
@@ -213,17 +215,13 @@ def _fill_trades(local: BookView, out: NDArray[np.void], buckets: NDArray[np.int
 
 
 @njit_lean
-def _fill_flows(local: BookView, out: NDArray[np.void], shown: NDArray[np.int64], wanted: bool) -> int:
+def _fill_flows(local: BookView, moments: NDArray[np.void], shown: NDArray[np.int64]) -> None:
     """Order flow at the bests, stamp by stamp (Cont, Kukanov, Stoikov 2014, equation 10).
 
     A bid that rises adds its quantity, one that falls takes that of the one before, one that stays adds what its
     quantity changed by; asks are the mirror image. `shown` int64[levels] is 0.
     """
-    out[0]["ns"] = NEVER_NS
-    out[0]["flow"] = 0
-    count = 1
-    if not wanted:
-        return count
+    stamp = 0
     bid, ask, bid_qty, ask_qty = NO_BID, NO_ASK, 0, 0
     i = 0
     j = 0
@@ -250,11 +248,8 @@ def _fill_flows(local: BookView, out: NDArray[np.void], shown: NDArray[np.int64]
         if new_ask >= ask:
             flow += ask_qty
         bid, ask, bid_qty, ask_qty = new_bid, new_ask, new_bid_qty, new_ask_qty
-        if flow != 0:
-            out[count]["ns"] = row_ns(local, row)
-            out[count]["flow"] = out[count - 1]["flow"] + flow
-            count += 1
-    return count
+        stamp += 1
+        moments[stamp]["flow"] = moments[stamp - 1]["flow"] + flow
 
 
 # -- looking up --------------------------------------------------------------------------------------------------------

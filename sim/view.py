@@ -33,7 +33,6 @@ from lobgym.sim.memory import address_of, column, member, prefetcher, table
 from lobgym.sim.records import BUY
 
 __all__ = [
-    "NEVER_NS",
     "VIEW_DTYPE",
     "BookView",
     "ask_change",
@@ -95,7 +94,6 @@ VIEW_DTYPE: Final = np.dtype(
     align=True,
 )
 
-NEVER_NS: Final = -(1 << 62)  # a stamp before all others
 _BLOCK_STAMPS: Final = GROUP_STAMPS * GROUP_STAMPS
 _LINE_ROWS: Final = 5  # of a cache line
 _NEAR_BLOCKS: Final = 8  # that a seek looks through before it jumps

@@ -22,7 +22,7 @@ from lobgym.sim.records import (
     RESPONSE_DTYPE,
     SPENT_DTYPE,
 )
-from lobgym.sim.view import NEVER_NS, VIEW_DTYPE, stamp_ns
+from lobgym.sim.view import VIEW_DTYPE
 
 __all__ = [
     "ENTRIES",
@@ -44,7 +44,6 @@ __all__ = [
     "request_at",
     "response_at",
     "restore_defaults",
-    "seen_ns",
     "spent_at",
 ]
 
@@ -162,16 +161,6 @@ def fetch_lane(w: World, i: int) -> None:
     first = i * w["orders_width"] * _ORDER_LINES
     for line in range(first, first + _FETCHED_ORDERS * _ORDER_LINES):
         _fetch_of_orders(w, line)
-
-
-@njit_leaf
-def seen_ns(w: World, i: int) -> int:
-    """Stamp of the last row of its feed that lane `i` has seen, NEVER_NS before the first.
-
-    By the list of stamps, in which its search has just been, not by the rows, where it would have to wait again.
-    """
-    stamps = lane_at(w, i)["local_stamp"]
-    return stamp_ns(local_of(w), stamps - 1) if stamps > 0 else NEVER_NS
 
 
 @njit_leaf

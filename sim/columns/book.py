@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lobgym.sim.bars import Bars, top_at, top_before
+from lobgym.sim.bars import Bars, top_at
 from lobgym.sim.best_levels import LEVELS_MAX, best_levels, level_of
 from lobgym.sim.columns.catalog import BOOK_LEVELS, number_of, part
 from lobgym.sim.columns.header import FAR, Encoder, put
@@ -27,9 +27,9 @@ assert [number_of(name) - _LEVEL_1 for name in ("bid_size_1", "ask_gap_1", "ask_
 
 
 @njit_leaf
-def top_columns(bars: Bars, encoder: Encoder, seen_ns: int, mid2: int, spread_bps: float) -> float:
-    """Columns over the best five levels a side together; returns the lots that they display."""
-    top = top_at(bars, top_before(bars, seen_ns))
+def top_columns(bars: Bars, encoder: Encoder, seen: int, mid2: int, spread_bps: float) -> float:
+    """Columns over the best five levels a side together, after `seen` stamps; returns the lots that they display."""
+    top = top_at(bars, seen)
     if mid2 > 0:
         put(encoder, _IMBALANCE_1, top["imbalance_1"])
         put(encoder, _MICROPRICE, 0.5 * spread_bps * top["imbalance_1"])

@@ -10,7 +10,7 @@ from lobgym.sim.columns.header import FAR, Encoder, put
 from lobgym.sim.jit import njit_inner, njit_leaf
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.own import own_view
-from lobgym.sim.world import World, lane_at, seen_ns
+from lobgym.sim.world import World, lane_at
 
 __all__ = ["own_columns"]
 
@@ -44,7 +44,7 @@ def _order_columns(encoder: Encoder, w: World, i: int, limit: float, mid2: int) 
 @njit_inner
 def _pnl_column(bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int) -> None:
     lane = lane_at(w, i)
-    mark2 = last_mid2(bars, seen_ns(w, i))
+    mark2 = last_mid2(bars, lane["local_stamp"])
     worth = abs(mark_value(econ, encoder["position_lots_max"], mark2))
     if worth > 0:
         held = mark_value(econ, lane["view_position"], mark2)

@@ -1,32 +1,22 @@
-"""Columns that compare the local book with its past, and those of the bars: lookups at earlier times.
+"""Columns that compare the local book with its past, and those of the bars.
 
-A lane whose feed is late looks no further than it has seen: an earlier time is at most the stamp of its last row.
+How many stamps the lane had seen at each earlier time has been looked up before (`lobgym.sim.encoder.prepare_lane`). A
+lane whose feed is late looks no further than it has seen.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-from lobgym.sim.bars import (
-    Bars,
-    atr_ticks,
-    bars_done,
-    flow_at,
-    natr_bps,
-    quote_at,
-    quote_before,
-    trade_at,
-    trade_before,
-    volatility_bps,
-)
+from lobgym.sim.bars import Bars, atr_ticks, bars_done, moment_at, natr_bps, quote_at, trade_at, volatility_bps
 from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.columns.catalog import number_of, part
-from lobgym.sim.columns.header import Encoder, balance, put
-from lobgym.sim.jit import njit_inner, njit_leaf
+from lobgym.sim.columns.header import BACKS_S, Encoder, balance, put, then_at
+from lobgym.sim.jit import njit_inline, njit_inner, njit_leaf
 
 __all__ = ["bar_columns", "flow_columns", "quote_columns", "return_columns"]
 
-_SECOND: Final = 1_000_000_000
+_1S, _5S, _10S, _30S, _60S, _300S = range(len(BACKS_S))
 
 _TWO_SIDED: Final = number_of("two_sided")
 _SPREAD: Final = number_of("spread")
@@ -71,10 +61,18 @@ _FLOW_1: Final = part("flow_1")
 _FLOW_5: Final = part("flow_5")
 
 
+Moment: TypeAlias = Any  # a record of MOMENT_DTYPE
+
+
+@njit_inline
+def _then(bars: Bars, encoder: Encoder, place: int, back: int) -> Moment:
+    return moment_at(bars, then_at(encoder, place, back)["stamps"])
+
+
 @njit_leaf
-def quote_columns(bars: Bars, encoder: Encoder, seen_ns: int) -> tuple[int, float]:
+def quote_columns(bars: Bars, encoder: Encoder, now: Moment) -> tuple[int, float]:
     """Columns of the best quotes now; returns twice the mid in ticks, 0 where there is none, and the spread in bps."""
-    quote = quote_at(bars, quote_before(bars, seen_ns))
+    quote = quote_at(bars, now["quote"])
     bid = quote["bid"]
     ask = quote["ask"]
     if bid == NO_BID or ask == NO_ASK:
@@ -87,91 +85,81 @@ def quote_columns(bars: Bars, encoder: Encoder, seen_ns: int) -> tuple[int, floa
 
 
 @njit_leaf
-def _return_bps(bars: Bars, ns: int, mid2: int) -> float:
-    quote = quote_at(bars, quote_before(bars, ns))
+def _return_bps(bars: Bars, then: Moment, mid2: int) -> float:
+    quote = quote_at(bars, then["quote"])
     if mid2 == 0 or quote["bid"] == NO_BID or quote["ask"] == NO_ASK:
         return 0.0
-    then = quote["bid"] + quote["ask"]
-    return float((mid2 - then) * 1e4 / then)
+    then2 = quote["bid"] + quote["ask"]
+    return float((mid2 - then2) * 1e4 / then2)
 
 
 @njit_inner
-def _far_returns(bars: Bars, encoder: Encoder, t_ns: int, seen_ns: int, mid2: int) -> None:
+def _far_returns(bars: Bars, encoder: Encoder, place: int, mid2: int) -> None:
     needs = encoder["needs"]
     if needs & _BACK_10:
-        put(encoder, _RETURN_10S, _return_bps(bars, min(t_ns - 10 * _SECOND, seen_ns), mid2))
+        put(encoder, _RETURN_10S, _return_bps(bars, _then(bars, encoder, place, _10S), mid2))
     if needs & _BACK_60:
-        put(encoder, _RETURN_60S, _return_bps(bars, min(t_ns - 60 * _SECOND, seen_ns), mid2))
+        put(encoder, _RETURN_60S, _return_bps(bars, _then(bars, encoder, place, _60S), mid2))
     if needs & _BACK_300:
-        put(encoder, _RETURN_300S, _return_bps(bars, min(t_ns - 300 * _SECOND, seen_ns), mid2))
+        put(encoder, _RETURN_300S, _return_bps(bars, _then(bars, encoder, place, _300S), mid2))
 
 
 @njit_leaf
-def _trade_columns(
-    bars: Bars, encoder: Encoder, seen_ns: int, back_1: int, back_5: int, back_30: int, depth: float
-) -> None:
+def return_columns(bars: Bars, encoder: Encoder, place: int, mid2: int) -> None:
+    """Changes of the mid; `mid2` is twice the mid now, ticks, 0 where there is none."""
     needs = encoder["needs"]
-    now = trade_at(bars, trade_before(bars, seen_ns))
+    if needs & _BACK_1:
+        put(encoder, _RETURN_1S, _return_bps(bars, _then(bars, encoder, place, _1S), mid2))
+    if needs & _BACK_5:
+        put(encoder, _RETURN_5S, _return_bps(bars, _then(bars, encoder, place, _5S), mid2))
+    if needs & _BACK_30:
+        put(encoder, _RETURN_30S, _return_bps(bars, _then(bars, encoder, place, _30S), mid2))
+    if needs & _FAR_BACK:
+        _far_returns(bars, encoder, place, mid2)
+
+
+@njit_leaf
+def _trade_columns(bars: Bars, encoder: Encoder, place: int, moment: Moment, depth: float) -> None:
+    needs = encoder["needs"]
+    now = trade_at(bars, moment["trade"])
     bought = now["bought"]
     sold = now["sold"]
     put(encoder, _VPIN, now["vpin"])
     last_second = 0.0
     if needs & _PRINTS_1:
-        then = trade_at(bars, trade_before(bars, back_1))
+        then = trade_at(bars, _then(bars, encoder, place, _1S)["trade"])
         plus, minus = float(bought - then["bought"]), float(sold - then["sold"])
         last_second = plus + minus
         put(encoder, _TRADE_FLOW_1S, balance(plus, minus))
         put(encoder, _VOLUME_1S, last_second / (last_second + depth) if last_second > 0.0 else 0.0)
     if needs & _PRINTS_5:
-        then = trade_at(bars, trade_before(bars, back_5))
+        then = trade_at(bars, _then(bars, encoder, place, _5S)["trade"])
         put(encoder, _TRADE_FLOW_5S, balance(float(bought - then["bought"]), float(sold - then["sold"])))
     if needs & _PRINTS_30:
-        then = trade_at(bars, trade_before(bars, back_30))
+        then = trade_at(bars, _then(bars, encoder, place, _30S)["trade"])
         plus, minus = float(bought - then["bought"]), float(sold - then["sold"])
         put(encoder, _TRADE_FLOW_30S, balance(plus, minus))
         put(encoder, _ACTIVITY, last_second / (last_second + (plus + minus) / 30.0) if plus + minus > 0.0 else 0.0)
 
 
 @njit_inner
-def _order_flow_columns(bars: Bars, encoder: Encoder, seen_ns: int, back_1: int, back_5: int, depth: float) -> None:
-    now = flow_at(bars, seen_ns)
+def _order_flow_columns(bars: Bars, encoder: Encoder, place: int, now: Moment, depth: float) -> None:
     if encoder["needs"] & _FLOW_1:
-        flow = float(now - flow_at(bars, back_1))
+        flow = float(now["flow"] - _then(bars, encoder, place, _1S)["flow"])
         put(encoder, _OFI_1S, flow / (abs(flow) + depth) if flow != 0.0 else 0.0)
     if encoder["needs"] & _FLOW_5:
-        flow = float(now - flow_at(bars, back_5))
+        flow = float(now["flow"] - _then(bars, encoder, place, _5S)["flow"])
         put(encoder, _OFI_5S, flow / (abs(flow) + depth) if flow != 0.0 else 0.0)
 
 
 @njit_leaf
-def return_columns(bars: Bars, encoder: Encoder, t_ns: int, seen_ns: int, mid2: int) -> None:
-    """Changes of the mid.
-
-    Args:
-        t_ns, seen_ns: the lane's clock, and the stamp of the last row that it has seen.
-        mid2: twice the mid now, ticks; 0 where there is none.
-    """
-    needs = encoder["needs"]
-    if needs & _BACK_1:
-        put(encoder, _RETURN_1S, _return_bps(bars, min(t_ns - _SECOND, seen_ns), mid2))
-    if needs & _BACK_5:
-        put(encoder, _RETURN_5S, _return_bps(bars, min(t_ns - 5 * _SECOND, seen_ns), mid2))
-    if needs & _BACK_30:
-        put(encoder, _RETURN_30S, _return_bps(bars, min(t_ns - 30 * _SECOND, seen_ns), mid2))
-    if needs & _FAR_BACK:
-        _far_returns(bars, encoder, t_ns, seen_ns, mid2)
-
-
-@njit_leaf
-def flow_columns(bars: Bars, encoder: Encoder, t_ns: int, seen_ns: int, depth: float) -> None:
+def flow_columns(bars: Bars, encoder: Encoder, place: int, now: Moment, depth: float) -> None:
     """What was traded, and the order flow; `depth` are the lots on the best five levels a side."""
     needs = encoder["needs"]
-    back_1 = min(t_ns - _SECOND, seen_ns)
-    back_5 = min(t_ns - 5 * _SECOND, seen_ns)
     if needs & _TRADES:
-        _trade_columns(bars, encoder, seen_ns, back_1, back_5, min(t_ns - 30 * _SECOND, seen_ns), depth)
+        _trade_columns(bars, encoder, place, now, depth)
     if needs & (_FLOW_1 | _FLOW_5):
-        _order_flow_columns(bars, encoder, seen_ns, back_1, back_5, depth)
+        _order_flow_columns(bars, encoder, place, now, depth)
 
 
 @njit_inner

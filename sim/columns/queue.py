@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from lobgym.sim.bars import Bars, marked_cursor_at
+from lobgym.sim.bars import Bars, stamps_by
 from lobgym.sim.book import RESET, row_flags, row_qty
 from lobgym.sim.columns.catalog import number_of
 from lobgym.sim.columns.header import ENCODER_DTYPE, Encoder, put
@@ -32,6 +32,7 @@ from lobgym.sim.view import (
     print_of,
     print_row,
     row_word,
+    stamp_row,
     touch_at,
     touch_row,
     touch_start,
@@ -86,7 +87,7 @@ def _oldest_best(w: World, i: int, side: int) -> int:
 def _begin(book: BookView, bars: Bars, encoder: Encoder, place: int, side: int, cursor: int) -> None:
     """What stood before the order when it came to rest, by the feed as it had arrived by then."""
     queue = _queue_at(encoder, place)
-    start = min(marked_cursor_at(book, bars, queue["arrive_ns"] - queue["delay_ns"]), cursor)
+    start = min(stamp_row(book, stamps_by(bars, queue["arrive_ns"] - queue["delay_ns"])), cursor)
     near = best_bid_level(book, start) if side == BUY else best_ask_level(book, start)
     level = find_level_near(book, side, queue["tick"], near)
     queue["cursor"] = start

@@ -10,7 +10,7 @@ from lobgym.sim.columns.header import Encoder, put
 from lobgym.sim.jit import njit_inner
 from lobgym.sim.money import Economics, mark_value
 from lobgym.sim.task import Task
-from lobgym.sim.world import World, lane_at, seen_ns
+from lobgym.sim.world import World, lane_at
 
 __all__ = ["task_columns"]
 
@@ -41,7 +41,7 @@ def task_columns(
     put(encoder, _TASK_TIME_LEFT, 1.0 - elapsed)
     put(encoder, _TASK_PACE, done - elapsed)
     if encoder["needs"] & _SHORTFALL:
-        mark2 = last_mid2(bars, seen_ns(w, i))
+        mark2 = last_mid2(bars, lane["local_stamp"])
         worth = mark_value(econ, side * lots, task["arrival2"])
         if worth != 0:
             # Implementation shortfall (Perold 1988): what trading all of it at the arrival's mid would have made by

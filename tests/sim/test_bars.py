@@ -6,16 +6,28 @@ import numpy as np
 import pytest
 
 from lobgym.sim import records as rec
-from lobgym.sim.bars import bars_done, compile_bars, last_mid2, marked_cursor_at, natr_bps
+from lobgym.sim.bars import Bars, bars_done, compile_bars, last_mid2, natr_bps, stamps_by
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import SYNTH
+from lobgym.sim.jit import njit
 from lobgym.sim.market import Market
 from lobgym.sim.observation import COLUMNS, ObservationLayout
 from lobgym.sim.tape import Tape
-from lobgym.sim.view import cursor_at
 
 S = 1_000_000_000
+
+
+@njit
+def _stamps_by(bars: Bars, t_ns: int) -> int:
+    return stamps_by(bars, t_ns)
+
+
+@njit
+def _mark_at(bars: Bars, t_ns: int) -> int:
+    return last_mid2(bars, stamps_by(bars, t_ns))
+
+
 T0 = 1_700_000_000 * S
 
 
@@ -52,8 +64,7 @@ def test_the_mark_is_the_last_two_sided_mid(gap: Market):
     bars = compile_bars(gap.local)
     marks = {}
     for tenth in range(0, 91):
-        cursor = cursor_at(gap.local_view[0], T0 + tenth * S // 10)
-        marks[tenth / 10] = int(last_mid2(gap.local_view[0], bars, cursor))
+        marks[tenth / 10] = _mark_at(bars, T0 + tenth * S // 10)
     assert {t for t, mark in marks.items() if mark == 2010} == {t for t in marks if t < 5.5}
     assert {t for t, mark in marks.items() if mark == 2050} == {t for t in marks if t >= 5.5}
 
@@ -68,10 +79,23 @@ def test_a_range_reaches_back_to_the_previous_close(gap: Market):
     assert natr_bps(bars, bars_done(bars, T0 + 8 * S), 14) == pytest.approx(40 / 8 / 2050 * 1e4)
 
 
-def test_marks_in_time_change_no_search(gap: Market):
-    bars = compile_bars(gap.local)
-    for ns in range(T0 - S, T0 + 10 * S, 77_000_000):
-        assert marked_cursor_at(gap.local_view[0], bars, ns) == cursor_at(gap.local_view[0], ns)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_count_of_stamps_by_a_time_is_what_a_search_finds(seed: int):
+    """Bursts and silences, so that marks in time find many stamps and none."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.choice([0, 1, 1000, 2_000_000_000], 400, p=[0.3, 0.4, 0.2, 0.1])
+    events = np.zeros(len(gaps) + 1, rec.EVENT_DTYPE)
+    events["kind"], events["side"], events["qty_lots"], events["price_ticks"] = rec.DEPTH, rec.BUY, 1, 1000
+    events["side"][::2], events["price_ticks"][::2] = rec.SELL, 1010
+    events[0] = 0
+    events[0]["kind"], events["flags"] = rec.CLEAR, 1
+    events["local_ns"] = events["exch_ns"] = T0 + np.concatenate(([0], np.cumsum(gaps)))
+    market = Market.compile(Tape(events, SYNTH))
+    bars = compile_bars(market.local)
+    stamps = np.unique(events["local_ns"])
+    times = np.concatenate([stamps - 1, stamps, stamps + 1, rng.integers(T0 - S, stamps[-1] + S, 500)])
+    found = [_stamps_by(bars, int(t)) for t in times]
+    np.testing.assert_array_equal(found, np.searchsorted(stamps, times, side="right"))
 
 
 def test_without_two_sides_market_columns_are_zero_and_nothing_is_quoted(gap: Market):

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lobgym.sim import records as rec
-from lobgym.sim.bars import Bars, bars_of, compile_bars, top_at, top_before
+from lobgym.sim.bars import Bars, bars_of, compile_bars, stamps_by, top_at
 from lobgym.sim.book import LADDER_EVERY, LADDER_LEVELS, ROW_LEVEL, Book
 from lobgym.sim.compile_depth import compile_depth_market
 from lobgym.sim.instrument import SYNTH
@@ -21,7 +21,7 @@ S = 10**9
 
 @njit
 def _looked_up(bars: Bars, t_ns: int, out: NDArray[np.float64]) -> None:
-    top = top_at(bars, top_before(bars, t_ns))
+    top = top_at(bars, stamps_by(bars, t_ns))
     out[0] = top["lots"]
     out[1] = top["width"]
     out[2] = top["imbalance_1"]
@@ -139,9 +139,8 @@ def test_levels_that_the_best_has_passed_are_left_out():
     check(compile_depth_market(wild_tape(3, 600, 9, overlap=3)), ghosts=True)
 
 
-def test_nothing_is_known_before_the_first_stamp_and_without_being_asked_for():
+def test_nothing_is_known_before_the_first_stamp():
     market = Market.compile(wild_tape(1, 50, 7))
     bars = compile_bars(market.local, with_tops=True)
     assert looked_up(bars, int(market.local.ns[0]) - 1) == [0.0] * 5
     assert looked_up(bars, market.end_ns)[0] > 0.0
-    assert looked_up(compile_bars(market.local), market.end_ns) == [0.0] * 5
