@@ -98,13 +98,14 @@ top_at = table(BARS_DTYPE, "tops", TOP_DTYPE)  # (bars, number of stamps)
 moment_at = table(BARS_DTYPE, "moments", MOMENT_DTYPE)  # (bars, number of stamps)
 _mark_at = table(BARS_DTYPE, "marks", MARK_DTYPE)
 _stamp_ns = column(BARS_DTYPE, "stamps", np.int64)
-_fetch_mark = prefetcher(BARS_DTYPE, "marks", MARK_DTYPE)
-_fetch_stamp = prefetcher(BARS_DTYPE, "stamps", np.int64)
-_fetch_moment = prefetcher(BARS_DTYPE, "moments", MOMENT_DTYPE)
-_fetch_quote = prefetcher(BARS_DTYPE, "quotes", QUOTE_DTYPE)
-_fetch_trade = prefetcher(BARS_DTYPE, "trades", TRADE_DTYPE)
-_fetch_top = prefetcher(BARS_DTYPE, "tops", TOP_DTYPE)
-_MOMENTS_ON: Final = 2  # from the count at a mark to the one that is looked for, usually
+_fetch_mark = prefetcher(BARS_DTYPE, "marks", MARK_DTYPE, once=True)
+_fetch_stamp = prefetcher(BARS_DTYPE, "stamps", np.int64, once=True)
+_fetch_moment = prefetcher(BARS_DTYPE, "moments", MOMENT_DTYPE, once=True)
+_fetch_quote = prefetcher(BARS_DTYPE, "quotes", QUOTE_DTYPE, once=True)
+_fetch_trade = prefetcher(BARS_DTYPE, "trades", TRADE_DTYPE, once=True)
+_fetch_top = prefetcher(BARS_DTYPE, "tops", TOP_DTYPE, once=True)
+
+_MOMENTS_ON: Final = 3  # from the count at a mark to the one that is looked for, at most as a rule
 
 _COMPILED: weakref.WeakKeyDictionary[Market, tuple[Bars, bool, bool]] = weakref.WeakKeyDictionary()
 
@@ -231,6 +232,7 @@ def fetch_count(bars: Bars, t_ns: int) -> None:
     """Ask for what the count for a time reads after its mark, and for the moment that it leads to."""
     stamps = _mark_at(bars, mark_before(bars, t_ns))["stamp"]
     _fetch_stamp(bars, stamps)
+    _fetch_moment(bars, stamps)
     _fetch_moment(bars, stamps + _MOMENTS_ON)
 
 

@@ -215,8 +215,11 @@ def member(header: Dtype, field: str, dtype: Dtype, name: str) -> At:
     return _number(header, field, kind, dtype.itemsize, inside)
 
 
-def prefetcher(header: Dtype, field: str, dtype: Any, to_write: bool = False) -> At:
-    """`fetch(h, index)`: have a record of a table brought into the cache; an index beyond the table does no harm."""
+def prefetcher(header: Dtype, field: str, dtype: Any, to_write: bool = False, once: bool = False) -> At:
+    """`fetch(h, index)`: have a record of a table brought into the cache; an index beyond the table does no harm.
+
+    What will be read `once` goes past the larger caches, where it would drive out what is read again.
+    """
     size = np.dtype(dtype).itemsize
     if _PLAIN:
         return lambda h, index: None
@@ -231,7 +234,7 @@ def prefetcher(header: Dtype, field: str, dtype: Any, to_write: bool = False) ->
             number = context.get_value_type(types.int32)
             kind = _IR.FunctionType(_IR.VoidType(), [byte, number, number, number])
             hint = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-            builder.call(hint, [pointer, number(int(to_write)), number(3), number(1)])  # keep it; it is data
+            builder.call(hint, [pointer, number(int(to_write)), number(0 if once else 3), number(1)])  # 1: it is data
             return context.get_dummy_value()
 
         return types.none(h, types.int64), generate

@@ -118,8 +118,10 @@ fetch_row = prefetcher(VIEW_DTYPE, "rows", ROW_DTYPE)  # (book, row)
 fetch_mark = prefetcher(VIEW_DTYPE, "marks", MARK_DTYPE)  # (book, mark)
 fetch_print = prefetcher(VIEW_DTYPE, "prints", PRINT_DTYPE)  # (book, at)
 _fetch_stamp = prefetcher(VIEW_DTYPE, "stamp_ns", np.int64)
-_fetch_group = prefetcher(VIEW_DTYPE, "group_ns", np.int64)
 _fetch_stamp_row = prefetcher(VIEW_DTYPE, "stamp_row", np.int32)
+_fetch_group_once = prefetcher(VIEW_DTYPE, "group_ns", np.int64, once=True)
+_fetch_stamp_once = prefetcher(VIEW_DTYPE, "stamp_ns", np.int64, once=True)
+_fetch_stamp_row_once = prefetcher(VIEW_DTYPE, "stamp_row", np.int32, once=True)
 mark_at = table(VIEW_DTYPE, "marks", MARK_DTYPE)  # (book, mark)
 _epoch = table(VIEW_DTYPE, "epochs", EPOCH_DTYPE)
 stamp_row = column(VIEW_DTYPE, "stamp_row", np.int32)  # (book, s): the cursor after s different stamps
@@ -274,10 +276,10 @@ def seek_forward(book: BookView, start: int, t_ns: int) -> int:
 
 @njit_leaf
 def fetch_stamp(book: BookView, stamp: int) -> None:
-    """Ask for what a search reads that ends near a stamp."""
-    _fetch_group(book, stamp // GROUP_STAMPS)
-    _fetch_stamp(book, stamp)
-    _fetch_stamp_row(book, stamp)
+    """Ask for what a search reads that ends near a stamp and comes soon."""
+    _fetch_group_once(book, stamp // GROUP_STAMPS)
+    _fetch_stamp_once(book, stamp)
+    _fetch_stamp_row_once(book, stamp)
 
 
 @njit_leaf

@@ -143,10 +143,13 @@ queue_entry_at = table(WORLD_DTYPE, "queue_entries", QUEUE_ENTRY_DTYPE)  # (w, e
 _LINE_DTYPE: Final = np.dtype([("words", np.int64, CACHE_LINE // 8)])
 _fetch_of_lanes = prefetcher(WORLD_DTYPE, "lane", _LINE_DTYPE)
 _fetch_of_orders = prefetcher(WORLD_DTYPE, "orders", _LINE_DTYPE)
+_fetch_request = prefetcher(WORLD_DTYPE, "requests", REQUEST_DTYPE)
+_fetch_response = prefetcher(WORLD_DTYPE, "responses", RESPONSE_DTYPE)
 _LANE_BYTES: Final = LANE_DTYPE.itemsize
 _LANE_LINES: Final = -(-LANE_DTYPE.itemsize // CACHE_LINE) + 1
 _ORDER_LINES: Final = ORDER_DTYPE.itemsize // CACHE_LINE
 _FETCHED_ORDERS: Final = 3
+_FETCHED_MESSAGES: Final = 3
 _peers = table(WORLD_DTYPE, "peers", PEER_DTYPE)
 _world_of = target(PEER_DTYPE, "world", WORLD_DTYPE)
 _fee_tiers = column(WORLD_DTYPE, "fee_tiers", np.int64)
@@ -154,13 +157,19 @@ _fee_tiers = column(WORLD_DTYPE, "fee_tiers", np.int64)
 
 @njit_leaf
 def fetch_lane(w: World, i: int) -> None:
-    """Ask for lane `i`'s record and its first orders, and wait for nothing."""
+    """Ask for lane `i`'s record, its first orders and where its rings begin, and wait for nothing."""
     first = i * _LANE_BYTES // CACHE_LINE
     for line in range(first, first + _LANE_LINES):
         _fetch_of_lanes(w, line)
     first = i * w["orders_width"] * _ORDER_LINES
     for line in range(first, first + _FETCHED_ORDERS * _ORDER_LINES):
         _fetch_of_orders(w, line)
+    first = i * w["requests_width"]
+    for place in range(0, _FETCHED_MESSAGES, 2):
+        _fetch_request(w, first + place)
+    first = i * w["responses_width"]
+    for place in range(_FETCHED_MESSAGES):
+        _fetch_response(w, first + place)
 
 
 @njit_leaf
