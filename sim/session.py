@@ -41,6 +41,7 @@ from lobgym.sim.records import (
     FILL_DTYPE,
     FREE,
     GTC,
+    LOG_DTYPE,
     LOG_FILLS,
     LOG_FULL,
     LOG_OFF,
@@ -50,12 +51,13 @@ from lobgym.sim.records import (
 from lobgym.sim.view import BookView, best_ask, best_bid
 from lobgym.sim.world import World
 
-__all__ = ["LOG_LEVELS", "Account", "Session", "Snapshot", "WorldArray", "fills_of", "raise_lane_error"]
+__all__ = ["LOG_LEVELS", "Account", "Session", "Snapshot", "WorldArray", "fills_of", "raise_lane_error", "taken_log"]
 
 LOG_LEVELS: Final = {"off": LOG_OFF, "fills": LOG_FILLS, "full": LOG_FULL}
 
 # The same arithmetic as in the kernels, without the way into compiled code, which costs more.
 _fits: Final[Callable[..., bool]] = getattr(fits, "py_func", fits)
+_NOTHING: Final = np.zeros(0, LOG_DTYPE)
 _LANES_MAX: Final = 1 << 20
 _LOG_ROWS_MAX: Final = 1 << 31
 _NS_MAX: Final = (1 << 63) - 1
@@ -377,9 +379,7 @@ class Session:
         """
         if self.log == "off":
             raise SessionError("this session keeps no log; make it with log='fills' or 'full', and log_rows")
-        rows = copy_of(self.state.log[: int(self._world["log_count"][0])])
-        self._world["log_count"] = 0
-        return rows
+        return taken_log(self._world, self.state.log)
 
     def drain_fills(self) -> NDArray[np.void]:
         """FILL_DTYPE[k]: the logged fills in order of matching; the log is empty afterwards, whatever it held."""
@@ -468,6 +468,15 @@ class WorldArray(np.ndarray[Any, np.dtype[np.void]]):
     """A world's array: whoever holds it, or its record, holds what its addresses point to."""
 
     kept: tuple[Any, ...]
+
+
+def taken_log(world: NDArray[np.void], log: NDArray[np.void]) -> NDArray[np.void]:
+    """LOG_DTYPE[k]: a copy of what the event log of a world holds, which is empty afterwards."""
+    count = int(world["log_count"][0])
+    if count == 0:  # as mostly, where somebody asks after every step
+        return _NOTHING
+    world["log_count"] = 0
+    return copy_of(log[:count])
 
 
 def fills_of(rows: NDArray[np.void]) -> NDArray[np.void]:

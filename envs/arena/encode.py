@@ -20,9 +20,10 @@ from lobgym.sim.own import own_view
 from lobgym.sim.records import BUY, SELL
 from lobgym.sim.world import World, lane_at
 
-__all__ = ["FEED_LOST", "encode", "look"]
+__all__ = ["FEED_LOST", "best_shown", "encode", "look", "shown_place"]
 
 FEED_LOST: Final = -2  # the ring of pictures does not reach back as far as the feed is late
+NO_PLACE: Final = -1  # no picture has come yet
 
 _COUNT: Final = len(ARENA_COLUMNS)
 _TWO_SIDED: Final = NUMBERS["two_sided"]
@@ -51,28 +52,39 @@ _STEPS: Final = np.array(BACK, np.int64)
 
 
 @njit_lean
-def look(x: Board, w: World, run: Run, i: int) -> int:
-    """Find what agent `i`'s feed shows now: its place in the ring, best quotes and age. FEED_LOST, or 0."""
+def shown_place(x: Board, w: World, i: int) -> int:
+    """Place in the ring of the picture that agent `i`'s feed shows now: NO_PLACE before the first, or FEED_LOST."""
     seen = lane_at(w, i)["t_ns"] - lane_at(w, i)["feed_delay_ns"]
     room = x["ladder_room"]
     newest = x["ladder_count"] - 1
     oldest = max(0, x["ladder_count"] - room)
     while newest >= oldest and ladder_at(x, newest % room)["ns"] > seen:
         newest -= 1
-    run.place[i] = -1
-    run.touch[i, 0] = NO_BID
-    run.touch[i, 1] = NO_ASK
-    run.touch[i, 2] = 0
     if newest < oldest:
-        return FEED_LOST if oldest > 0 else 0
-    place = newest % room
-    bid = rung_at(x, place, BUY, 0)["tick"]
-    ask = rung_at(x, place, SELL, 0)["tick"]
-    run.place[i] = place
-    run.touch[i, 0] = bid if bid > 0 else NO_BID
-    run.touch[i, 1] = ask if ask > 0 else NO_ASK
-    run.touch[i, 2] = seen - ladder_at(x, place)["ns"]
-    return 0
+        return FEED_LOST if oldest > 0 else NO_PLACE
+    return int(newest % room)
+
+
+@njit_lean
+def best_shown(x: Board, place: int, side: int) -> int:
+    """Best price of `side` of a picture in ticks; NO_BID or NO_ASK where there is none, or no picture."""
+    tick = rung_at(x, place, side, 0)["tick"] if place >= 0 else 0
+    if tick > 0:
+        return int(tick)
+    return NO_BID if side == BUY else NO_ASK
+
+
+@njit_lean
+def look(x: Board, w: World, run: Run, i: int) -> int:
+    """Find what agent `i`'s feed shows now: its place in the ring, best quotes and age. FEED_LOST, or 0."""
+    place = shown_place(x, w, i)
+    run.place[i] = max(place, NO_PLACE)
+    run.touch[i, 0] = best_shown(x, place, BUY)
+    run.touch[i, 1] = best_shown(x, place, SELL)
+    run.touch[i, 2] = 0
+    if place >= 0:
+        run.touch[i, 2] = lane_at(w, i)["t_ns"] - lane_at(w, i)["feed_delay_ns"] - ladder_at(x, place)["ns"]
+    return FEED_LOST if place == FEED_LOST else 0
 
 
 @njit_lean

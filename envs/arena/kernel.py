@@ -22,7 +22,18 @@ from lobgym.sim.records import BUY, FREE, LIVE, MARKET, OK, SELL, SENT
 from lobgym.sim.risk import LimitValues
 from lobgym.sim.world import World, econ_of, lane_at, order_at
 
-__all__ = ["BANKRUPT", "FILLED", "LIQUIDATED", "RUNNING", "Handle", "handle_of", "look_all", "send", "settle"]
+__all__ = [
+    "BANKRUPT",
+    "FILLED",
+    "LIQUIDATED",
+    "RUNNING",
+    "Handle",
+    "board_of",
+    "handle_of",
+    "look_all",
+    "send",
+    "settle",
+]
 
 RUNNING: Final = 0
 BANKRUPT: Final = 1
@@ -34,7 +45,7 @@ _PNL, _FEES, _TURNOVER, _SHORTFALL, _FILLS, _MAKER_FILLS, _SUBMITS, _CANCELS, _R
     len(COUNTERS)
 )
 _HANDLE_DTYPE: Final = np.dtype([("board", np.int64)])
-_board_of = target(_HANDLE_DTYPE, "board", BOARD_DTYPE)
+board_of = target(_HANDLE_DTYPE, "board", BOARD_DTYPE)  # (h): the board
 
 Handle = Any  # a record of _HANDLE_DTYPE
 
@@ -93,7 +104,7 @@ def send(h: Handle, members: Members, run: Run) -> int:
     wrong = decode(members, run)
     if wrong >= 0:
         return wrong
-    x = _board_of(h)
+    x = board_of(h)
     w = world_of(x)
     econ = econ_of(w)
     for i in range(run.live.shape[0]):
@@ -197,7 +208,7 @@ def _retire(w: World, run: Run, i: int) -> None:
 @njit_lean
 def look_all(h: Handle, run: Run) -> None:
     """Find what every agent's feed shows now, and the exchange's mid."""
-    x = _board_of(h)
+    x = board_of(h)
     w = world_of(x)
     for i in range(run.live.shape[0]):
         look(x, w, run, i)
@@ -214,7 +225,7 @@ def settle(h: Handle, members: Members, run: Run, begins: int) -> int:
     Returns:
         -1, or the first agent whose feed is further behind than the pictures that are kept.
     """
-    x = _board_of(h)
+    x = board_of(h)
     w = world_of(x)
     econ = econ_of(w)
     mark2 = _mark(x, run)

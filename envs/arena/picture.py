@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lobgym.envs.arena.core import ArenaCore
+from lobgym.envs.arena.encode import best_shown, shown_place
+from lobgym.envs.arena.kernel import Handle, board_of, handle_of
 from lobgym.envs.rendering import Renderer
+from lobgym.envs.rendering.look import ASK, BID, CODES, EQUITY, look_at_account
 from lobgym.envs.rendering.source import Episode, OwnOrder, own_orders
 from lobgym.sim.desk_spec import DeskSpec
-from lobgym.sim.exchange.board import LADDER_DEPTH
+from lobgym.sim.exchange.board import LADDER_DEPTH, world_of
 from lobgym.sim.instrument import Instrument
+from lobgym.sim.jit import njit_lean
 from lobgym.sim.records import BUY, LIVE, SELL
 
 __all__ = ["ArenaSource", "film", "with_log"]
@@ -42,6 +46,7 @@ class ArenaSource:
     def __init__(self, core: ArenaCore) -> None:
         self._core = core
         self._exchange = core.exchange
+        self._handle = handle_of(core.exchange.board)
 
     @property
     def traders(self) -> int:
@@ -102,15 +107,30 @@ class ArenaSource:
         """See `Source`."""
         return self._core.run.tasks[i]
 
-    def take_fills(self) -> NDArray[np.void]:
+    def look(self, mask: NDArray[np.bool_], out: NDArray[np.int64]) -> None:
         """See `Source`."""
-        return self._exchange.drain_fills()
+        run = self._core.run
+        _look_at_members(self._handle, mask, out)
+        out[:, EQUITY] = run.totals[:, 0]
+        out[:, CODES:] = run.codes
 
-    def codes(self, actions: ArrayLike) -> Sequence[NDArray[np.int32] | None]:
-        """What the desks heard at the last step, whatever `actions` says."""
-        sizes = [spec.action.size for spec in self._core.specs]
-        return [row[:size].copy() for row, size in zip(self._core.run.codes, sizes, strict=True)]
+    def take_log(self) -> NDArray[np.void]:
+        """See `Source`."""
+        return self._exchange.drain_log()
 
     def line(self, i: int) -> str:
         """See `Source`."""
         return self._core.line()
+
+
+@njit_lean
+def _look_at_members(h: Handle, mask: NDArray[np.bool_], out: NDArray[np.int64]) -> None:
+    """Write the looks at the agents of `mask` [N] into `out` [N, columns], equities and codes left out."""
+    x = board_of(h)
+    w = world_of(x)
+    for i in range(mask.shape[0]):
+        if mask[i]:
+            look_at_account(w, i, out)
+            place = shown_place(x, w, i)
+            out[i, BID] = best_shown(x, place, BUY)
+            out[i, ASK] = best_shown(x, place, SELL)

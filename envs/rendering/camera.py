@@ -7,7 +7,6 @@ which the trader learns later or never. That is for the people who watch, none o
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -15,10 +14,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lobgym.envs.rendering.look import ASK, BID, CODES, EQUITY, OWN_ASK, OWN_BID, POSITION, T_NS
 from lobgym.envs.rendering.meanings import meaning
+from lobgym.envs.rendering.reel import NOT_YET, Reel
 from lobgym.envs.rendering.scene import NONE, Dial, Fill, Level, OwnQuote, Sample, Scene, Tile, compact, signed
 from lobgym.envs.rendering.source import Source
 from lobgym.sim.actions import EXECUTION, GRID, MAKER, TARGET
+from lobgym.sim.book import NO_ASK, NO_BID
 from lobgym.sim.records import BUY, SELL
 
 __all__ = ["BOOK_LEVELS", "Camera", "Caption"]
@@ -26,25 +28,12 @@ __all__ = ["BOOK_LEVELS", "Camera", "Caption"]
 Caption = Callable[[int], tuple[str, ...]]
 
 BOOK_LEVELS: Final = 8  # rows of the ladder a side
-_SAMPLES: Final = 240  # of the past that a picture shows
-_FILLS: Final = 512
 _NAMES: Final = {
     GRID: "Grid",
     TARGET: "Target position",
     MAKER: "Market making",
     EXECUTION: "Execution",
 }
-
-
-class _Track:
-    """What happened to one trader since its reset."""
-
-    def __init__(self, start_ns: int = 0) -> None:
-        self.start_ns = start_ns
-        self.samples: deque[Sample] = deque(maxlen=_SAMPLES)
-        self.fills: deque[Fill] = deque(maxlen=_FILLS)
-        self.count = 0
-        self.codes: NDArray[np.int32] | None = None
 
 
 class Camera:
@@ -61,59 +50,82 @@ class Camera:
         self._made = source.instrument
         self._lot = float(self._made.lot_size) * float(self._made.contract_size)
         self._digits = max(0, -int(self._made.tick_size.as_tuple().exponent))
-        self._tracks = [_Track() for _ in range(source.traders)]
+        self._prices = {NO_BID: NONE, NO_ASK: NONE}
+        self._everyone = np.ones(source.traders, np.bool_)
+        codes = max(source.spec(i).action.size for i in range(source.traders))
+        self._reel = Reel(source.traders, codes)
+        self._looks = np.zeros((source.traders, CODES + codes), np.int64)
 
     def began(self, mask: NDArray[np.bool_] | None = None) -> None:
         """The traders of `mask` (default: all) have been reset."""
-        self._take_fills()
-        for i in range(len(self._tracks)):
-            if mask is None or mask[i]:
-                self._tracks[i] = _Track(self._source.t_ns(i))
-                self._sample(i)
+        self._reel.begin(self._look(mask), self._looks)
 
     def stepped(self, actions: ArrayLike | None = None, mask: NDArray[np.bool_] | None = None) -> None:
-        """The traders of `mask` have made a step with these raw actions."""
-        self._take_fills()
-        codes = None if actions is None else self._source.codes(actions)
-        for i in range(len(self._tracks)):
-            if mask is None or mask[i]:
-                self._tracks[i].codes = None if codes is None else codes[i]
-                self._sample(i)
+        """The traders of `mask` (default: all) have made a step; of `actions` counts what the desks heard of them."""
+        self._reel.keep(self._look(mask), self._looks)
 
-    # -- the past ------------------------------------------------------------------------------------------------------
+    def _look(self, mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Look at the traders of `mask`, and take the fills that everybody had until now."""
+        chosen = self._everyone if mask is None else mask
+        self._reel.keep_fills(self._source.take_log())
+        self._source.look(chosen, self._looks)
+        return chosen
 
-    def _take_fills(self) -> None:
-        for fill in self._source.take_fills():
-            track = self._tracks[int(fill["lane"])]
-            track.count += 1
-            track.fills.append(
-                Fill(
-                    (int(fill["exch_ns"]) - track.start_ns) / 1e9,
-                    self._price(int(fill["tick"])),
-                    int(fill["qty"]) * self._lot,
-                    bool(fill["side"] == BUY),
-                    bool(fill["maker"]),
-                )
-            )
+    # -- the scene -----------------------------------------------------------------------------------------------------
 
-    def _sample(self, i: int) -> None:
-        track, source = self._tracks[i], self._source
-        bid, ask = source.bests(i)
-        quotes = self._quotes(i)
-        bids = [tick for side, tick in quotes if side == BUY]
-        asks = [tick for side, tick in quotes if side == SELL]
-        position, equity, _ = source.account(i)
-        track.samples.append(
+    def scene(self, i: int = 0) -> Scene:
+        """What the trader looks like now."""
+        source, spec, quotes = self._source, self._source.spec(i), self._quotes(i)
+        return Scene(
+            title=f"{_NAMES.get(spec.kind, spec.kind)}  ·  {source.title(i)}",
+            subtitle=self._subtitle(i),
+            spread=self._spread(*source.bests(i)),
+            bids=self._levels(i, BUY, quotes),
+            asks=self._levels(i, SELL, quotes),
+            samples=self._samples(i),
+            fills=self._fills(i),
+            dials=self._dials(i),
+            tiles=self._tiles(i),
+            notes=self._notes(i),
+            price_digits=self._digits,
+            position_max=spec.position_lots_max * self._lot,
+            position_unit=self._made.base if not self._made.is_inverse else self._made.quote,
+            money=self._made.base if self._made.is_inverse else self._made.quote,
+        )
+
+    def _samples(self, i: int) -> tuple[Sample, ...]:
+        start_ns, price, lot = int(self._reel.start_ns[i]), self._price, self._lot
+        money, wish = self._made.money_to_float, self._wish(i)
+        return tuple(
             Sample(
-                (source.t_ns(i) - track.start_ns) / 1e9,
-                self._price(bid),
-                self._price(ask),
-                self._price(max(bids, default=None)),
-                self._price(min(asks, default=None)),
-                position * self._lot,
-                self._made.money_to_float(equity),
-                self._wish(i),
+                (row[T_NS] - start_ns) / 1e9,
+                price(row[BID]),
+                price(row[ASK]),
+                price(row[OWN_BID]),
+                price(row[OWN_ASK]),
+                row[POSITION] * lot,
+                money(row[EQUITY]),
+                wish(row),
             )
+            for row in self._reel.looks(i)
+        )
+
+    def _wish(self, i: int) -> Callable[[list[int]], float]:
+        """From a look to the position aimed at: a target, or where the even pace of a parent order would be."""
+        spec, lot = self._source.spec(i), self._lot
+        if spec.kind == TARGET:
+            return lambda row: NONE if row[CODES] == NOT_YET else spec.target_lots[row[CODES]] * lot
+        task = self._source.task(i)
+        side, lots, start_ns, end_ns = (int(task[name]) for name in ("side", "lots", "start_ns", "end_ns"))
+        if spec.kind != EXECUTION or side == 0:
+            return lambda row: NONE
+        return lambda row: side * lots * min(1.0, (row[T_NS] - start_ns) / (end_ns - start_ns)) * lot
+
+    def _fills(self, i: int) -> tuple[Fill, ...]:
+        start_ns, price, lot = int(self._reel.start_ns[i]), self._price, self._lot
+        return tuple(
+            Fill((ns - start_ns) / 1e9, price(tick), lots * lot, side == BUY, bool(maker))
+            for ns, tick, lots, side, maker in self._reel.fills(i)
         )
 
     def _quotes(self, i: int) -> dict[tuple[int, int], list[OwnQuote]]:
@@ -124,41 +136,6 @@ class Camera:
             quote = OwnQuote(order.lots * self._lot, ahead, order.leaving)
             found.setdefault((order.side, order.tick), []).append(quote)
         return found
-
-    def _wish(self, i: int) -> float:
-        """The position aimed at: a target, or where the even pace of a parent order would be."""
-        spec, codes = self._source.spec(i), self._tracks[i].codes
-        if spec.kind == TARGET and codes is not None:
-            return spec.target_lots[int(codes[0])] * self._lot
-        task = self._source.task(i)
-        if spec.kind != EXECUTION or task["side"] == 0:
-            return NONE
-        done_ns = self._source.t_ns(i) - int(task["start_ns"])
-        share = min(1.0, done_ns / (int(task["end_ns"]) - int(task["start_ns"])))
-        return float(task["side"] * task["lots"] * share * self._lot)
-
-    # -- the scene -----------------------------------------------------------------------------------------------------
-
-    def scene(self, i: int = 0) -> Scene:
-        """What the trader looks like now."""
-        source, track = self._source, self._tracks[i]
-        spec, quotes = source.spec(i), self._quotes(i)
-        return Scene(
-            title=f"{_NAMES.get(spec.kind, spec.kind)}  ·  {source.title(i)}",
-            subtitle=self._subtitle(i),
-            spread=self._spread(*source.bests(i)),
-            bids=self._levels(i, BUY, quotes),
-            asks=self._levels(i, SELL, quotes),
-            samples=tuple(track.samples),
-            fills=tuple(track.fills),
-            dials=self._dials(i),
-            tiles=self._tiles(i),
-            notes=self._notes(i),
-            price_digits=self._digits,
-            position_max=spec.position_lots_max * self._lot,
-            position_unit=self._made.base if not self._made.is_inverse else self._made.quote,
-            money=self._made.base if self._made.is_inverse else self._made.quote,
-        )
 
     def _spread(self, bid: int | None, ask: int | None) -> str:
         if bid is None or ask is None:
@@ -181,7 +158,7 @@ class Camera:
         tiles = (
             Tile(f"PnL, {money}", _amount(pnl), (pnl > 0) - (pnl < 0)),
             Tile("position", signed(position, compact(abs(position) * self._lot))),
-            Tile("fills", f"{self._tracks[i].count:,}"),
+            Tile("fills", f"{self._reel.filled[i]:,}"),
             Tile("fees", _amount(self._made.money_to_float(fees)).lstrip("+")),
         )
         return tiles if gained is None else (*tiles, Tile("return", _amount(gained)))
@@ -204,13 +181,11 @@ class Camera:
         )
 
     def _dials(self, i: int) -> tuple[Dial, ...]:
-        spec, codes = self._source.spec(i), self._tracks[i].codes
+        spec, codes = self._source.spec(i), self._reel.codes(i)
         found = []
-        for k, (name, count) in enumerate(zip(spec.action.names, spec.action.bins, strict=True)):
-            if codes is None:
-                found.append(Dial(name, -1, count))
-            else:
-                found.append(Dial(name, int(codes[k]), count, meaning(spec, self._made, name, int(codes[k]))))
+        for name, count, code in zip(spec.action.names, spec.action.bins, codes, strict=False):
+            said = "" if code == NOT_YET else meaning(spec, self._made, name, code)
+            found.append(Dial(name, code, count, said))
         return tuple(found)
 
     def _levels(self, i: int, side: int, quotes: dict[tuple[int, int], list[OwnQuote]]) -> tuple[Level, ...]:
@@ -237,8 +212,11 @@ class Camera:
             levels.append(Level(self._text(tick), lots * self._lot, own.get(tick, ()), gap))
         return tuple(levels)
 
-    def _price(self, tick: int | None) -> float:
-        return NONE if tick is None else float(self._made.ticks_to_price(tick))
+    def _price(self, tick: int) -> float:
+        price = self._prices.get(tick)
+        if price is None:
+            price = self._prices[tick] = float(self._made.ticks_to_price(tick))
+        return price
 
     def _text(self, tick: int) -> str:
         return f"{self._made.ticks_to_price(tick):,.{self._digits}f}"

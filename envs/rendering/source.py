@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from lobgym.envs.rendering.look import CODES, look_at_lanes
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.records import LIVE, SENT
@@ -88,11 +88,14 @@ class Source(Protocol):
     def task(self, i: int) -> Any:
         """Its parent order, `lobgym.sim.task.TASK_DTYPE`."""
 
-    def take_fills(self) -> NDArray[np.void]:
-        """FILL_DTYPE[k]: everybody's fills since the last call; `lane` is the trader."""
+    def look(self, mask: NDArray[np.bool_], out: NDArray[np.int64]) -> None:
+        """Write a look (`lobgym.envs.rendering.look`) at the traders of `mask` into their rows of `out`.
 
-    def codes(self, actions: ArrayLike) -> Sequence[NDArray[np.int32] | None]:
-        """What the desks hear of these raw actions."""
+        Asked after every step, where all the other questions wait for a picture.
+        """
+
+    def take_log(self) -> NDArray[np.void]:
+        """LOG_DTYPE[k]: what was logged since the last call, everybody's fills among it; `lane` is the trader."""
 
     def line(self, i: int) -> str:
         """A line about the trader."""
@@ -174,13 +177,14 @@ class ReplaySource:
         """See `Source`."""
         return self._core.desk.tasks[i]
 
-    def take_fills(self) -> NDArray[np.void]:
+    def look(self, mask: NDArray[np.bool_], out: NDArray[np.int64]) -> None:
         """See `Source`."""
-        return self._session.drain_fills()
+        look_at_lanes(self._core.desk.handle, mask, out)
+        out[:, CODES:] = self._core._episodes.codes
 
-    def codes(self, actions: ArrayLike) -> Sequence[NDArray[np.int32] | None]:
+    def take_log(self) -> NDArray[np.void]:
         """See `Source`."""
-        return list(self._core.spec.action.decode(actions))
+        return self._session.drain_log()
 
     def line(self, i: int) -> str:
         """See `Source`."""

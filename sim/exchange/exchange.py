@@ -61,13 +61,13 @@ from lobgym.sim.importers.order_tape import OrderTape
 from lobgym.sim.instrument import SYNTH, Instrument
 from lobgym.sim.lane_errors import raise_lane_error
 from lobgym.sim.lanes import Lanes, bind_lanes, lane_defaults, new_lanes
-from lobgym.sim.memory import address_of, copy_of
+from lobgym.sim.memory import address_of
 from lobgym.sim.money import economics_of, fits
 from lobgym.sim.params import SimParams
 from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.records import BUY, EVENT_DTYPE, FREE, GTC, MARKET, SELL
 from lobgym.sim.rng import stream_key
-from lobgym.sim.session import LOG_LEVELS, fills_of
+from lobgym.sim.session import LOG_LEVELS, fills_of, taken_log
 from lobgym.sim.tape import Tape
 from lobgym.sim.timeline import STAMPED_DTYPE
 
@@ -355,9 +355,7 @@ class Exchange:
         """LOG_DTYPE[k]: the members' event log in order of events; it is empty afterwards."""
         if self.log == "off":
             raise SessionError("this exchange keeps no log; make it with log='fills' or 'full', and log_rows")
-        rows = copy_of(self.state.log[: int(self._world["log_count"][0])])
-        self._world["log_count"] = 0
-        return rows
+        return taken_log(self._world, self.state.log)
 
     def drain_fills(self) -> NDArray[np.void]:
         """FILL_DTYPE[k]: the members' logged fills, `lane` the member; the log is empty afterwards."""
