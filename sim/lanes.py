@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lobgym.sim.calls import entry_addresses
 from lobgym.sim.instrument import Instrument
 from lobgym.sim.latency import latency_model
-from lobgym.sim.memory import address_of, aligned_zeros
+from lobgym.sim.memory import address_of, aligned_zeros, copy_of
 from lobgym.sim.money import economics_of
 from lobgym.sim.params import PROFILES, SELF_TRADE_MODES, SimParams
 from lobgym.sim.queue import QUEUE_MODELS
@@ -27,7 +27,9 @@ from lobgym.sim.world import ENTRIES, WORLD_DTYPE
 if TYPE_CHECKING:
     from lobgym.sim.market import Market
 
-__all__ = ["Lanes", "bind_lanes", "bind_log", "lane_defaults", "make_world", "new_lanes"]
+__all__ = ["Lanes", "bind_lanes", "bind_log", "lane_defaults", "make_world", "new_lanes", "taken_log"]
+
+_NOTHING: Final = np.zeros(0, LOG_DTYPE)
 
 
 class Lanes(NamedTuple):
@@ -164,6 +166,15 @@ def bind_log(world: NDArray[Any], lanes: Lanes, log_level: int, log_rows: int) -
     }.items():  # fmt: skip
         world[name] = value
     return changed
+
+
+def taken_log(world: NDArray[np.void], log: NDArray[np.void]) -> NDArray[np.void]:
+    """LOG_DTYPE[k]: a copy of what the event log of a world holds, which is empty afterwards."""
+    count = int(world["log_count"][0])
+    if count == 0:  # as mostly, where somebody asks after every step
+        return _NOTHING
+    world["log_count"] = 0
+    return copy_of(log[:count])
 
 
 def _fee_table(instrument: Instrument, params: SimParams) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ from lobgym.sim.errors import (
 from lobgym.sim.kernel import reset_lanes
 from lobgym.sim.ladder import ladder
 from lobgym.sim.lane_errors import lane_error, raise_lane_error
-from lobgym.sim.lanes import Lanes, bind_log, lane_defaults, make_world, new_lanes
+from lobgym.sim.lanes import Lanes, bind_log, lane_defaults, make_world, new_lanes, taken_log
 from lobgym.sim.market import Market
 from lobgym.sim.memory import copy_into, copy_of
 from lobgym.sim.mids import last_quoted_mid2
@@ -41,7 +41,6 @@ from lobgym.sim.records import (
     FILL_DTYPE,
     FREE,
     GTC,
-    LOG_DTYPE,
     LOG_FILLS,
     LOG_FULL,
     LOG_OFF,
@@ -51,13 +50,12 @@ from lobgym.sim.records import (
 from lobgym.sim.view import BookView, best_ask, best_bid
 from lobgym.sim.world import World
 
-__all__ = ["LOG_LEVELS", "Account", "Session", "Snapshot", "WorldArray", "fills_of", "raise_lane_error", "taken_log"]
+__all__ = ["LOG_LEVELS", "Account", "Session", "Snapshot", "WorldArray", "fills_of", "raise_lane_error"]
 
 LOG_LEVELS: Final = {"off": LOG_OFF, "fills": LOG_FILLS, "full": LOG_FULL}
 
 # The same arithmetic as in the kernels, without the way into compiled code, which costs more.
 _fits: Final[Callable[..., bool]] = getattr(fits, "py_func", fits)
-_NOTHING: Final = np.zeros(0, LOG_DTYPE)
 _LANES_MAX: Final = 1 << 20
 _LOG_ROWS_MAX: Final = 1 << 31
 _NS_MAX: Final = (1 << 63) - 1
@@ -468,15 +466,6 @@ class WorldArray(np.ndarray[Any, np.dtype[np.void]]):
     """A world's array: whoever holds it, or its record, holds what its addresses point to."""
 
     kept: tuple[Any, ...]
-
-
-def taken_log(world: NDArray[np.void], log: NDArray[np.void]) -> NDArray[np.void]:
-    """LOG_DTYPE[k]: a copy of what the event log of a world holds, which is empty afterwards."""
-    count = int(world["log_count"][0])
-    if count == 0:  # as mostly, where somebody asks after every step
-        return _NOTHING
-    world["log_count"] = 0
-    return copy_of(log[:count])
 
 
 def fills_of(rows: NDArray[np.void]) -> NDArray[np.void]:

@@ -7,7 +7,7 @@ quotes and an account can make its own and have them drawn by `lobgym.envs.rende
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["Dial", "Fill", "Level", "OwnQuote", "Sample", "Scene", "Tile", "compact", "signed"]
 
@@ -36,8 +36,7 @@ class Level:
     gap: bool = False
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """The state after one step. Prices in quote units, NaN where there is none."""
 
     seconds: float  # since the episode's start
@@ -50,8 +49,7 @@ class Sample:
     wish: float = NONE  # the position that is aimed at, where there is such a thing
 
 
-@dataclass(frozen=True)
-class Fill:
+class Fill(NamedTuple):
     """An own trade."""
 
     seconds: float

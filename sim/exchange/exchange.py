@@ -60,14 +60,14 @@ from lobgym.sim.exchange.state import (
 from lobgym.sim.importers.order_tape import OrderTape
 from lobgym.sim.instrument import SYNTH, Instrument
 from lobgym.sim.lane_errors import raise_lane_error
-from lobgym.sim.lanes import Lanes, bind_lanes, lane_defaults, new_lanes
+from lobgym.sim.lanes import Lanes, bind_lanes, lane_defaults, new_lanes, taken_log
 from lobgym.sim.memory import address_of
 from lobgym.sim.money import economics_of, fits
 from lobgym.sim.params import SimParams
 from lobgym.sim.queue import LOTS_MAX
 from lobgym.sim.records import BUY, EVENT_DTYPE, FREE, GTC, MARKET, SELL
 from lobgym.sim.rng import stream_key
-from lobgym.sim.session import LOG_LEVELS, fills_of, taken_log
+from lobgym.sim.session import LOG_LEVELS, fills_of
 from lobgym.sim.tape import Tape
 from lobgym.sim.timeline import STAMPED_DTYPE
 
