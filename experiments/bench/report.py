@@ -24,6 +24,7 @@ BENCHES: Final = {
     "earnhft": "lobgym.experiments.bench.earnhft",
     "env": "lobgym.experiments.bench.env",
     "exchange": "lobgym.experiments.bench.exchange",
+    "film": "lobgym.experiments.bench.film",
     "ladder": "lobgym.experiments.bench.ladder",
     "log": "lobgym.experiments.bench.log",
     "replay": "lobgym.experiments.bench.replay",

@@ -43,6 +43,7 @@ TINY: dict[str, dict[str, Any]] = {
         "PPO": {"n_steps": 2, "batch_size": 64, "n_epochs": 1, "device": "cpu"},
     },
     "exchange": {"_RUNS": 1, "_STEPS": 20, "_DAY_S": 20},
+    "film": {"_RUNS": 1, "_WANTED_STEPS": 128, "_HORIZON": 20},
     "ladder": {"_RUNS": 1, "_LADDERS": 20},
     "log": {"_RUNS": 1, "_STEPS": 60},
     "scaling": {"_RUNS": 1, "_SEEKS": 1024, "CASES": {"small": 3000}},
@@ -55,6 +56,7 @@ SMALLEST = {
     "earnhft": ["teacher_rows_per_s", "quick_minutes"],
     "env": ["vector64", "scalar", "ppo256"],
     "exchange": ["messages_per_s", "tape_day"],
+    "film": ["scalar", "vector64"],
     "ladder": ["ladder10"],
     "log": ["fills", "full"],
     "scaling": ["small"],
@@ -123,7 +125,7 @@ def test_a_missing_recording_is_said_and_nothing_measured(monkeypatch: pytest.Mo
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(LobgymError, match="compile, earnhft, env, exchange, ladder"):
+    with pytest.raises(LobgymError, match="compile, earnhft, env, exchange, film, ladder"):
         list(run_bench("nothing"))
     with pytest.raises(LobgymError, match="ladder10"):
         list(run_bench("ladder", ["nothing"]))
