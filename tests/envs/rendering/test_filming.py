@@ -20,6 +20,7 @@ from lobgym.envs.rendering.camera import Camera
 from lobgym.envs.rendering.look import CODES
 from lobgym.envs.rendering.reel import FILL_COLUMNS, FILLS, SAMPLES, Reel
 from lobgym.envs.rendering.source import ReplaySource, Source
+from lobgym.sim import SimParams
 from lobgym.sim.records import BUY, FILL, LOG_DTYPE, SELL, SENT_SUBMIT
 from tests.envs.arenas import core_of, random_actions
 
@@ -116,7 +117,8 @@ class Oracle:
 @pytest.mark.parametrize("autoreset", ["NextStep", "SameStep"])
 @pytest.mark.parametrize("kind", ["grid", "target", "maker", "execution"])
 def test_what_was_filmed_is_what_the_slow_questions_said(kind: str, autoreset: str) -> None:
-    env = LobVectorEnv(kind, num_envs=3, autoreset_mode=autoreset, horizon=33, **SHORT)
+    late = SimParams(entry_ns=400_000_000)  # so that requests are on their way when a step ends
+    env = LobVectorEnv(kind, num_envs=3, autoreset_mode=autoreset, horizon=33, params=late, **SHORT)
     oracle = Oracle(ReplaySource(env.core))
     env.core.watcher = oracle
     env.action_space.seed(1)
