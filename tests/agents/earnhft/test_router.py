@@ -96,6 +96,24 @@ def test_the_last_transition_of_an_episode_is_stored_unless_the_published_error_
     assert sum(len(call[0]) for call in wrong) == 36 - 6
 
 
+def test_only_an_end_for_good_has_no_future(tmp_path, monkeypatch):
+    """Time that runs out is a cut: what comes behind it counts. Lane 1 is made to end in its fourth macro step."""
+    cut, said = run(tmp_path / "cut", monkeypatch, router=settings())
+    assert said["transitions"] == 6 * 6, "every episode should run out of time"
+    assert not any(call[6].any() for call in cut)
+
+    class Ending(module.RouterCore):
+        def step(self, *given: Any) -> Any:
+            made = super().step(*given)
+            return made._replace(terminated=made.terminated | ((self.steps == 4) & (np.arange(self.lanes) == 1)))
+
+    monkeypatch.setattr(module, "RouterCore", Ending)
+    ended, said = run(tmp_path / "ended", monkeypatch, router=settings())
+    assert said["transitions"] == 6 * 6 - 2 * 2
+    one_round = [[0.0] * 3] * 3 + [[0.0, 1.0, 0.0]] + [[0.0] * 2] * 2
+    assert [call[6].tolist() for call in ended] == one_round * 2
+
+
 @pytest.mark.parametrize("lanes", [1, 2, 6])
 def test_updates_are_counted_by_transitions_or_as_published_by_steps_of_all_lanes(tmp_path, monkeypatch, lanes: int):
     _, right = run(tmp_path / "a", monkeypatch, router=settings(lanes=lanes))
