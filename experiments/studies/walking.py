@@ -70,6 +70,11 @@ def fold_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
     fitter: Fitter = getattr(import_module(module), name)
     train = [(int(low), int(high)) for low, high in task["train"]]
     policy, spec = fitter(market, train, task["options"])
+    if spec.layout.lookback_ns > task["lookback_ns"]:
+        raise EvaluationError(
+            f"its desk looks back {spec.layout.lookback_ns / 1e9:g} s, the gaps around what is tested are made for "
+            f"{task['lookback_ns'] / 1e9:g} s: give a Margin with a lookback_ns of {spec.layout.lookback_ns}"
+        )
     played = []
     for low, high in task["test"]:
         config = EvalConfig(tuple(task["seeds"]), task["episodes"], task["horizon"], (int(low), int(high)))
@@ -92,14 +97,14 @@ def cross_validate(
     progress: Callable[[int, int], None] | None = None,
     **jobs: Any,
 ) -> dict[str, Any]:
-    """Every fold of a scheme.
+    """Every fold of a scheme; in the figures over all of them each episode counts once, however often it was played.
 
     Args:
         tape: name or path.
         scheme: see `folds_of`.
         options: given to the fitter.
         fitter: `module:function`, a `Fitter`.
-        margin: `Margin()` by default; its `lookback_ns` must cover what is observed.
+        margin: `Margin()` by default; its `lookback_ns` must cover what is observed, or the folds are refused.
         seeds, episodes, horizon: in every test block: a block is played in one piece, whatever stands beside it.
         jobs: `workers`, `backend` and `retries` of `run_jobs`.
     """
@@ -113,7 +118,7 @@ def cross_validate(
             "tape": tape, "tape_digest": open_tape(tape).digest, "fitter": fitter, "options": options,
             "source": source_sha256(*SOURCES),
             "train": [list(span) for span in fold.train], "test": [list(cut[group]) for group in fold.groups],
-            "seeds": list(seeds), "episodes": episodes, "horizon": horizon,
+            "seeds": list(seeds), "episodes": episodes, "horizon": horizon, "lookback_ns": margin.lookback_ns,
         }
         for fold in folds
     ]  # fmt: skip
@@ -126,8 +131,9 @@ def cross_validate(
         }
         for fold, cell in zip(folds, cells, strict=True)
     ]  # fmt: skip
-    every = [value for row in rows for value in row["pnl"]]
-    interval = iqm_interval({number: row["pnl"] for number, row in enumerate(rows)})
+    by_block = _by_block(folds, cells, unit)
+    every = [value for values in by_block.values() for value in values]
+    interval = iqm_interval(by_block)
     paths = _paths(folds, cells, groups, unit) if scheme["kind"] == "combinatorial" else []
     return {
         "tape": tape, "tape_digest": tasks[0]["tape_digest"], "scheme": scheme, "fitter": fitter, "options": options,
@@ -153,6 +159,21 @@ def walking_table(result: dict[str, Any]) -> list[str]:
         worst = sum(value <= 0.0 for value in means)
         lines.append(f"{len(means)} histories: PnL an episode {means[0]:+.4g} to {means[-1]:+.4g}, {worst} not above 0")
     return lines
+
+
+def _by_block(folds: Sequence[Fold], cells: Sequence[dict[str, Any]], unit: float) -> dict[int, list[float]]:
+    """By block what its episodes earned, each as the mean over the folds that tested it.
+
+    Several folds play the very same episodes of a block. As so many results they would feign a larger sample: the
+    interval would shrink and the ratio's probability grow with the number of histories, though nothing more was seen.
+    """
+    played: dict[int, list[list[int]]] = {}
+    for fold, cell in zip(folds, cells, strict=True):
+        for group, span in zip(fold.groups, cell["spans"], strict=True):
+            played.setdefault(group, []).append(span["pnl"])
+    return {
+        group: [unit * sum(same) / len(same) for same in zip(*played[group], strict=True)] for group in sorted(played)
+    }
 
 
 def _paths(

@@ -12,10 +12,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from lobgym.agents.baselines import available_baselines, baseline_spec
+from lobgym.agents.errors import JobError
 from lobgym.envs.markets import market_for
 from lobgym.experiments.cli import studies
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.evaluate import EvalConfig
+from lobgym.experiments.evaluation.intervals import iqm_interval
+from lobgym.experiments.evaluation.sharpe import moments_of, probabilistic_sharpe
 from lobgym.experiments.known.agents import (
     StudyPlan,
     alpha_agents,
@@ -29,6 +33,7 @@ from lobgym.experiments.studies.paired import paired_study, paired_table
 from lobgym.experiments.studies.setting import Setting
 from lobgym.experiments.studies.splits import Margin
 from lobgym.experiments.studies.walking import cross_validate, walking_table
+from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.tape import open_tape
 
 HAND = "tests.experiments.known.hand_trained"
@@ -184,6 +189,46 @@ def test_folds_are_played_where_nothing_was_learned(tmp_path: Path) -> None:
         cross_validate(tape, {"kind": "sideways", "groups": 2}, options, tmp_path)
 
 
+def test_more_histories_are_no_larger_sample(tmp_path: Path) -> None:
+    """What learns nothing plays the same in every fold: the figures over all folds are those of one history."""
+    tape = "synth:planted-alpha?strength=0.5&minutes=40&seed=5"
+    facts: dict[str, Any] = {"fitter": f"{HAND}:peeking", "seeds": (0, 1), "episodes": 2, "horizon": 600}
+    once, thrice = (
+        cross_validate(
+            tape, {"kind": "combinatorial", "groups": 4, "tests": tests}, {"from_ns": -1, "to_ns": -1}, tmp_path,
+            margin=Margin(), backend="serial", **facts,
+        )
+        for tests in (1, 2)
+    )  # fmt: skip
+    assert (len(once["paths"]), len(thrice["paths"])) == (1, 3)
+    assert {path["mean"] for path in thrice["paths"]} == {once["paths"][0]["mean"]}
+    assert thrice["iqm"] == pytest.approx(once["iqm"], rel=1e-12)
+    assert thrice["mean"] == pytest.approx(once["mean"], rel=1e-12)
+    assert thrice["psr"] == pytest.approx(once["psr"], rel=1e-9)
+    # In whole plays: of each block its episodes, and the moments of these.
+    by_block = {row["groups"][0]: row["pnl"] for row in once["rows"]}
+    interval = iqm_interval(by_block)
+    assert once["iqm"] == [interval.iqm, interval.low, interval.high]
+    assert once["psr"] == probabilistic_sharpe(moments_of([value for group in range(4) for value in by_block[group]]))
+    for row in thrice["rows"]:
+        assert row["pnl"] == [value for group in row["groups"] for value in by_block[group]]
+
+
+def test_a_desk_that_looks_back_across_the_gap_is_refused(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"seeds": (0, 1), "episodes": 1, "horizon": 40, "backend": "serial"}
+    maker = {"name": "fixed-maker", "kind": "maker"}
+    scheme = {"kind": "forward", "folds": 1}
+    with pytest.raises(JobError, match=r"looks back 61 s, the gaps .* for 60 s: give .* 61000000000"):
+        cross_validate("synth?minutes=6", scheme, maker, tmp_path, margin=Margin(60_000_000_000), **given)
+    assert cross_validate("synth?minutes=6", scheme, maker, tmp_path, **given)["rows"][0]["train_s"] > 0
+    # What fits are made of is covered by default.
+    market = market_for("synth?minutes=6")
+    for kind in ("grid", "target", "maker"):
+        for name in available_baselines(kind, suite=True):
+            spec = baseline_spec(name, DeskSpec.for_market(market, kind))
+            assert spec.layout.lookback_ns <= Margin().lookback_ns, name
+
+
 def test_a_fitted_baseline_walks_forward(tmp_path: Path) -> None:
     result = cross_validate(
         "synth?minutes=10", {"kind": "forward", "folds": 1},
@@ -192,7 +237,7 @@ def test_a_fitted_baseline_walks_forward(tmp_path: Path) -> None:
     (row,) = result["rows"]
     assert len(row["pnl"]) == 4
     market = market_for("synth?minutes=10")
-    assert row["train_s"] == pytest.approx((market.end_ns - market.start_ns) / 2e9 - 60, abs=1)
+    assert row["train_s"] == pytest.approx((market.end_ns - market.start_ns) / 2e9 - 61, abs=1e-6)
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------
