@@ -97,7 +97,25 @@ def test_the_ledger_says_how_many_were_tried(tmp_path: Path, monkeypatch: pytest
     everywhere = deflate_by_ledger(returns, ledger)
     assert everywhere.trials == 40
     assert everywhere.known == 4
+    with ledger.open("ab") as file:  # a line that a crash tore: of which tape it was is lost, so it counts on each
+        file.write(b'{"kind":"tune"')
+    assert [deflate_by_ledger(returns, ledger, tape).trials for tape in ("a", "b", None)] == [21, 21, 41]
     assert deflated_sharpe(returns, 40).dsr < deflated_sharpe(returns, 20).dsr < deflated_sharpe(returns, 1).dsr
+
+
+def test_two_known_ratios_have_a_variance_and_one_has_none() -> None:
+    returns = [0.3, -0.1, 0.5, 0.2, -0.2]
+    assert deflated_sharpe(returns, 5, [0.1, 0.3]).variance == pytest.approx(0.02)
+    assert deflated_sharpe(returns, 5, [0.1, 0.3]).known == 2
+    one = deflated_sharpe(returns, 5, [0.1])
+    assert (one.variance, one.known) == (1 / 4, 0)
+    assert deflated_sharpe(returns, 5, [0.1, 0.3], variance=0.5).variance == 0.5
+
+
+def test_a_ratio_without_an_error_is_above_or_below_for_certain() -> None:
+    moments = Moments(1.0, 1.0, 1.0, 2.0, 5.0, 30)  # 1 - 2 * 1 + 4 / 4 * 1 = 0
+    assert moments.spread == 0.0
+    assert [probabilistic_sharpe(moments, benchmark) for benchmark in (0.5, 1.0, 1.5)] == [1.0, 0.5, 0.0]
 
 
 def test_the_record_that_is_long_enough_has_the_wanted_probability() -> None:

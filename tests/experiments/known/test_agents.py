@@ -12,11 +12,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lobgym.agents.baselines import available_baselines, baseline_spec
+from lobgym.agents.baselines import available_baselines, baseline_spec, open_baseline
 from lobgym.agents.errors import JobError
 from lobgym.envs.markets import market_for
 from lobgym.experiments.cli import studies
 from lobgym.experiments.errors import EvaluationError
+from lobgym.experiments.evaluation.episodes import play
 from lobgym.experiments.evaluation.evaluate import EvalConfig
 from lobgym.experiments.evaluation.intervals import iqm_interval
 from lobgym.experiments.evaluation.sharpe import moments_of, probabilistic_sharpe
@@ -31,10 +32,11 @@ from lobgym.experiments.known.cells import agent_cell, tape_name
 from lobgym.experiments.studies.contestants import Contestant
 from lobgym.experiments.studies.paired import paired_study, paired_table
 from lobgym.experiments.studies.setting import Setting
-from lobgym.experiments.studies.splits import Margin
-from lobgym.experiments.studies.walking import cross_validate, walking_table
+from lobgym.experiments.studies.splits import Margin, blocks, combinatorial, walk_forward
+from lobgym.experiments.studies.walking import _psr, cross_validate, fit_named, fold_cell, walking_table
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.tape import open_tape
+from tests.experiments.known import hand_trained
 
 HAND = "tests.experiments.known.hand_trained"
 
@@ -212,6 +214,70 @@ def test_more_histories_are_no_larger_sample(tmp_path: Path) -> None:
     assert once["psr"] == probabilistic_sharpe(moments_of([value for group in range(4) for value in by_block[group]]))
     for row in thrice["rows"]:
         assert row["pnl"] == [value for group in row["groups"] for value in by_block[group]]
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [{"kind": "combinatorial", "groups": 4, "tests": 2}, {"kind": "forward", "folds": 3},
+     {"kind": "forward", "folds": 3, "anchored": False}],
+    ids=["combinatorial", "anchored", "rolling"],
+)  # fmt: skip
+def test_a_fold_learns_from_its_own_part_and_plays_its_own_blocks(tmp_path: Path, scheme: dict[str, Any]) -> None:
+    """Oracle: the splits themselves, judged in their own tests, and each block played alone."""
+    tape, margin = "synth:planted-alpha?strength=0.5&minutes=40&seed=5", Margin(61_000_000_000, 7, 11)
+    options = {"note": str(tmp_path / "note")}
+    result = cross_validate(
+        tape, scheme, options, tmp_path / "cells", fitter=f"{HAND}:noting", margin=margin, seeds=(0, 3), episodes=2,
+        horizon=600, backend="serial",
+    )  # fmt: skip
+    market = market_for(tape)
+    span = market.start_ns, market.end_ns
+    forward = scheme["kind"] == "forward"
+    folds = (
+        walk_forward(*span, 3, margin, anchored=scheme.get("anchored", True)) if forward
+        else combinatorial(*span, 4, 2, margin)
+    )  # fmt: skip
+    learned = [json.loads(line) for line in (tmp_path / "note").read_text().splitlines()]
+    assert learned == [[list(part) for part in fold.train] for fold in folds]
+    policy, spec = hand_trained.noting(market, [], {"note": str(tmp_path / "other")})
+    unit = float(market.instrument.money_unit)
+    blocks_alone = [
+        [unit * pnl for pnl in play(market, spec, policy, EvalConfig((0, 3), 2, 600, block)).pnl.tolist()]
+        for block in blocks(*span, 4)
+    ]
+    assert len({tuple(one) for one in blocks_alone}) == 4
+    for row, fold in zip(result["rows"], folds, strict=True):
+        assert row["groups"] == list(fold.groups)
+        assert row["train_s"] == fold.train_ns / 1e9
+        assert row["pnl"] == [value for group in fold.groups for value in blocks_alone[group]]
+
+
+def test_a_named_baseline_is_fitted_on_the_longest_part_that_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = market_for("synth?minutes=6")
+    asked = []
+
+    def watched(name: str, market: Any, spec: DeskSpec, low: int, high: int) -> Any:
+        asked.append((name, spec.kind, low - market.start_ns, high - market.start_ns))
+        return open_baseline("flat", market, spec, low, high)
+
+    monkeypatch.setattr("lobgym.agents.baselines.open_baseline", watched)
+    second = 1_000_000_000
+    for parts in (((0, 100), (120, 250), (260, 300)), ((0, 200), (220, 300))):
+        train = [(market.start_ns + low * second, market.start_ns + high * second) for low, high in parts]
+        fit_named(market, train, {"name": "linear", "kind": "target"})
+    assert asked == [("linear", "target", 120 * second, 250 * second), ("linear", "target", 60 * second, 200 * second)]
+
+
+def test_another_tape_than_that_of_the_study_is_not_played(tmp_path: Path) -> None:
+    task = {"tape": "synth?minutes=6", "tape_digest": "0" * 64}
+    with pytest.raises(EvaluationError, match="start it anew"):
+        fold_cell(task, tmp_path)
+
+
+def test_a_ratio_needs_three_results_that_differ() -> None:
+    assert _psr([1.0, 2.0]) is None
+    assert _psr([1.0, 1.0, 1.0]) is None
+    assert _psr([-1.0, 0.0, 1.0]) == 0.5
 
 
 def test_a_desk_that_looks_back_across_the_gap_is_refused(tmp_path: Path) -> None:
