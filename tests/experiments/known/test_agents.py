@@ -160,6 +160,12 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
     result = paired_study(names, setting, tmp_path, backend="serial")
     random, flat, again = result["rows"]
     assert flat["per_seed"] == [0.0] * 3
+    market = setting.market()
+    policy, spec = names[0].open(market)
+    alone = play(market, spec, policy, setting.config)
+    unit = float(market.instrument.money_unit) / 2  # of an episode
+    assert random["per_seed"] == pytest.approx([unit * value for value in alone.by_seed().values()])
+    assert random["pnl_mean"] == pytest.approx(unit * int(alone.pnl.sum()) / 3)
     assert again["difference"]["low"] == again["difference"]["high"] == 0.0
     assert flat["difference"]["iqm"] == pytest.approx(-random["pnl"]["iqm"])
     assert len(list(tmp_path.glob("*/result.json"))) == 2  # equal contestants are one cell

@@ -21,6 +21,7 @@ from lobgym.envs.markets import market_for
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.episodes import Played, play, play_codes
 from lobgym.experiments.evaluation.evaluate import EvalConfig, Evaluator
+from lobgym.experiments.evaluation.intervals import iqm_interval
 from lobgym.experiments.studies.contestants import Contestant
 from lobgym.experiments.studies.costs import PPB_PER_BPS, dearer, slower
 from lobgym.experiments.studies.random_entry import entry_cell, entry_study, entry_table, permutation_p, shuffled
@@ -30,6 +31,7 @@ from lobgym.experiments.studies.sweeps import break_even, crossing, sweep, sweep
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import SYNTH, FeeTier
+from lobgym.sim.latency import LatencyQuantiles
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
 
@@ -67,6 +69,19 @@ def test_episodes_add_up_to_the_evaluators_seeds(market: Market, name: str) -> N
     assert list(played.by_seed("fills").values()) == [one.fills for one in metrics]
     assert played.episodes == 8
     assert sum(played.fills.tolist()) > 0
+
+
+def test_where_delays_are_drawn_they_are_drawn_as_the_evaluator_draws_them(market: Market) -> None:
+    params = SimParams(latency=LatencyQuantiles((0, 300_000_000), (0, 200_000_000)))
+    policy, spec = Contestant.of("random@target").open(market, None, params)
+    played = play(market, spec, policy, CONFIG)
+    metrics = Evaluator(market, CONFIG).run([policy], spec, "fixed").per_seed
+    assert list(played.by_seed().values()) == [one.pnl_units for one in metrics]
+    # Seed 3 with the draws of seed 0 is another result: the draws decide.
+    desk = Desk(spec, market, CONFIG.episodes)
+    desk.reset(CONFIG.starts(market, 3, spec.interval_ns), 0)
+    moved = sum(desk.step(codes)[1].pnl for codes in played.codes[:, CONFIG.episodes :])
+    assert moved.tolist() != played.pnl[CONFIG.episodes :].tolist()
 
 
 def test_the_same_actions_earn_the_same_again(market: Market, drawn: Played) -> None:
@@ -189,6 +204,47 @@ def test_a_sweep_has_every_cell_once_and_finds_them_again(setting: Setting, tmp_
     assert flat["break_even_extra_bps"] is flat["break_even_delay_ms"] is None
     assert len({cell["params_digest"] for cell in random["cells"]}) == 4
     assert len(sweep_table(result)) == 9
+
+
+def test_a_sweeps_figures_are_those_of_single_runs_at_those_venues(tmp_path: Path) -> None:
+    alpha = Setting.of(ALPHA, EvalConfig((0, 1, 5), 4, 600, "all"))
+    one = Contestant.of(f"{KNOWN}:threshold")
+    options = {"extra_bps": (4.0, 20.0), "delays_ms": (400.0, 20_000.0), "backend": "serial"}
+    (row,) = sweep([one], alpha, tmp_path, **options)["rows"]  # type: ignore[arg-type]
+    market = alpha.market()
+    _, spec = one.open(market)
+    base = spec.params
+    maker, taker = market.instrument.maker_fee_ppb, market.instrument.taker_fee_ppb
+    unit = float(market.instrument.money_unit) / 4
+
+    def played(**changes: int) -> Played:
+        policy, own = one.open(market, None, base.replace(**changes))
+        return play(market, own, policy, alpha.config)
+
+    def mean(found: Played) -> float:
+        return unit * sum(found.by_seed().values()) / 3
+
+    plain = played()
+    costs = [plain, *(played(maker_fee_ppb=maker + ppb, taker_fee_ppb=taker + ppb) for ppb in (400_000, 2_000_000))]
+    ways = [(base.entry_ns + ns, base.response_ns + ns) for ns in (400_000_000, 20_000_000_000)]
+    delays = [plain, *(played(entry_ns=there, response_ns=back) for there, back in ways)]
+    assert row["pnl_by_cost"] == pytest.approx([mean(found) for found in costs])
+    assert row["pnl_by_delay"] == pytest.approx([mean(found) for found in delays])
+    assert row["pnl_by_cost"][0] > 0.0 > row["pnl_by_cost"][2]
+    pnl, fees, traded = (int(getattr(plain, name).sum()) for name in ("pnl", "fees", "turnover"))
+    assert fees > 0
+    assert row["break_even_extra_bps"] == pytest.approx(1e4 * pnl / traded)
+    assert row["break_even_all_in_bps"] == pytest.approx(1e4 * (pnl + fees) / traded)
+    # What is read off is a line between swept points: exact, where a policy does not look at fees.
+    assert row["swept_extra_bps"] == pytest.approx(row["break_even_extra_bps"], rel=1e-3)
+    assert row["break_even_delay_ms"] is not None
+    assert row["break_even_delay_ms"] == crossing((0.0, 400.0, 20_000.0), [mean(found) for found in delays])
+    seeds = [unit * value for value in plain.by_seed().values()]
+    found = iqm_interval(seeds)
+    assert (row["pnl"]["iqm"], row["pnl"]["low"], row["pnl"]["high"]) == pytest.approx(
+        (found.iqm, found.low, found.high)
+    )
+    assert row["extra_bps_low"] <= row["break_even_extra_bps"] <= row["extra_bps_high"]
 
 
 def test_where_a_sweep_crosses_zero() -> None:
