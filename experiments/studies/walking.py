@@ -20,7 +20,7 @@ from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.episodes import play
 from lobgym.experiments.evaluation.evaluate import EvalConfig
 from lobgym.experiments.evaluation.intervals import iqm_interval
-from lobgym.experiments.evaluation.sharpe import moments_of, probabilistic_sharpe
+from lobgym.experiments.evaluation.sharpe import counted_as, moments_of, probabilistic_sharpe, side_by_side
 from lobgym.experiments.evaluation.stats import fixed_mean
 from lobgym.experiments.source import source_sha256
 from lobgym.experiments.studies.setting import SOURCES
@@ -80,7 +80,10 @@ def fold_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
         config = EvalConfig(tuple(task["seeds"]), task["episodes"], task["horizon"], (int(low), int(high)))
         one = play(market, spec, policy, config)
         played.append({"pnl": one.pnl.tolist(), "turnover": sum(one.turnover.tolist())})
-    return {"money_unit": float(market.instrument.money_unit), "spans": played}
+    return {
+        "money_unit": float(market.instrument.money_unit), "spans": played,
+        "episode_ns": task["horizon"] * spec.interval_ns,
+    }  # fmt: skip
 
 
 def cross_validate(
@@ -134,11 +137,15 @@ def cross_validate(
     by_block = _by_block(folds, cells, unit)
     every = [value for values in by_block.values() for value in values]
     interval = iqm_interval(by_block)
-    paths = _paths(folds, cells, groups, unit) if scheme["kind"] == "combinatorial" else []
+    apart = sum(
+        min(len(by_block[group]), side_by_side(cut[group][1] - cut[group][0], cells[0]["episode_ns"]))
+        for group in by_block
+    )
+    paths = _paths(folds, cells, groups, unit, apart) if scheme["kind"] == "combinatorial" else []
     return {
         "tape": tape, "tape_digest": tasks[0]["tape_digest"], "scheme": scheme, "fitter": fitter, "options": options,
         "rows": rows, "mean": fixed_mean(every),
-        "iqm": [interval.iqm, interval.low, interval.high], "psr": _psr(every), "paths": paths,
+        "iqm": [interval.iqm, interval.low, interval.high], "psr": _psr(every, apart), "paths": paths,
     }  # fmt: skip
 
 
@@ -177,7 +184,7 @@ def _by_block(folds: Sequence[Fold], cells: Sequence[dict[str, Any]], unit: floa
 
 
 def _paths(
-    folds: Sequence[Fold], cells: Sequence[dict[str, Any]], groups: int, unit: float
+    folds: Sequence[Fold], cells: Sequence[dict[str, Any]], groups: int, unit: float, apart: int
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Every history: its mean PnL an episode and its probabilistic Sharpe ratio over episodes."""
     made = []
@@ -186,12 +193,12 @@ def _paths(
         for group, number in enumerate(path):
             place = folds[number].groups.index(group)
             values += [value * unit for value in cells[number]["spans"][place]["pnl"]]
-        made.append({"folds": list(path), "mean": fixed_mean(values), "psr": _psr(values)})
+        made.append({"folds": list(path), "mean": fixed_mean(values), "psr": _psr(values, apart)})
     return made
 
 
-def _psr(values: Sequence[float]) -> float | None:
-    """Probability of a ratio above 0; None where there is no ratio."""
+def _psr(values: Sequence[float], apart: int) -> float | None:
+    """Probability of a ratio above 0, of results of which so many share no time; None where there is no ratio."""
     if len(values) < _RETURNS_MIN or len(set(values)) == 1:
         return None
-    return probabilistic_sharpe(moments_of(values))
+    return probabilistic_sharpe(counted_as(moments_of(values), apart))

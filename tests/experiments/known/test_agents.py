@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ def test_folds_are_played_where_nothing_was_learned(tmp_path: Path) -> None:
 def test_more_histories_are_no_larger_sample(tmp_path: Path) -> None:
     """What learns nothing plays the same in every fold: the figures over all folds are those of one history."""
     tape = "synth:planted-alpha?strength=0.5&minutes=40&seed=5"
-    facts: dict[str, Any] = {"fitter": f"{HAND}:peeking", "seeds": (0, 1), "episodes": 2, "horizon": 600}
+    facts: dict[str, Any] = {"fitter": f"{HAND}:peeking", "seeds": (0, 1), "episodes": 2, "horizon": 500}
     once, thrice = (
         cross_validate(
             tape, {"kind": "combinatorial", "groups": 4, "tests": tests}, {"from_ns": -1, "to_ns": -1}, tmp_path,
@@ -217,7 +218,10 @@ def test_more_histories_are_no_larger_sample(tmp_path: Path) -> None:
     by_block = {row["groups"][0]: row["pnl"] for row in once["rows"]}
     interval = iqm_interval(by_block)
     assert once["iqm"] == [interval.iqm, interval.low, interval.high]
-    assert once["psr"] == probabilistic_sharpe(moments_of([value for group in range(4) for value in by_block[group]]))
+    # Four episodes of 250 s a block of 600 s: two of them share no time.
+    moments = moments_of([value for group in range(4) for value in by_block[group]])
+    assert moments.count == 16
+    assert once["psr"] == probabilistic_sharpe(replace(moments, count=4 * 2))
     for row in thrice["rows"]:
         assert row["pnl"] == [value for group in row["groups"] for value in by_block[group]]
 
@@ -281,9 +285,10 @@ def test_another_tape_than_that_of_the_study_is_not_played(tmp_path: Path) -> No
 
 
 def test_a_ratio_needs_three_results_that_differ() -> None:
-    assert _psr([1.0, 2.0]) is None
-    assert _psr([1.0, 1.0, 1.0]) is None
-    assert _psr([-1.0, 0.0, 1.0]) == 0.5
+    assert _psr([1.0, 2.0], 2) is None
+    assert _psr([1.0, 1.0, 1.0], 3) is None
+    assert _psr([-1.0, 0.0, 1.0], 3) == 0.5
+    assert 0.5 < (_psr([-1.0, 0.0, 4.0, 3.0], 2) or 0.0) < (_psr([-1.0, 0.0, 4.0, 3.0], 4) or 0.0)
 
 
 def test_a_desk_that_looks_back_across_the_gap_is_refused(tmp_path: Path) -> None:
@@ -358,6 +363,7 @@ def test_the_sharpe_command_reads_the_ledger(command: typer.Typer, tmp_path: Pat
     printed = json.loads(run.output)
     assert printed["trials"] == 20
     assert printed["dsr"] < printed["psr"]
+    assert (printed["episodes"], printed["moments"]["count"]) == (4, 2), "two fit side by side into the test part"
     run = CliRunner().invoke(command, [*words, *COMMON[:6], "--this-tape"], catch_exceptions=False)
     assert "best of 1 trials" in " ".join(run.output.split())
 

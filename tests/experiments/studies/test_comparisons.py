@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from lobgym.experiments.studies.costs import PPB_PER_BPS, dearer, slower
 from lobgym.experiments.studies.random_entry import entry_cell, entry_study, entry_table, permutation_p, shuffled
 from lobgym.experiments.studies.regimes import FIGURES, measure_regimes, regime_study, regime_table, thirds
 from lobgym.experiments.studies.setting import Setting, setting_of
-from lobgym.experiments.studies.sweeps import break_even, crossing, sweep, sweep_cell, sweep_table
+from lobgym.experiments.studies.sweeps import break_even, break_even_interval, crossing, sweep, sweep_cell, sweep_table
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import SYNTH, FeeTier
@@ -244,7 +245,22 @@ def test_a_sweeps_figures_are_those_of_single_runs_at_those_venues(tmp_path: Pat
     assert (row["pnl"]["iqm"], row["pnl"]["low"], row["pnl"]["high"]) == pytest.approx(
         (found.iqm, found.low, found.high)
     )
+    pairs = [list(plain.by_seed(name).values()) for name in ("pnl", "turnover")]
+    assert (row["extra_bps_low"], row["extra_bps_high"]) == break_even_interval(*pairs)
     assert row["extra_bps_low"] <= row["break_even_extra_bps"] <= row["extra_bps_high"]
+
+
+def test_a_break_even_costs_interval_is_that_of_sums() -> None:
+    """All 27 resamples of three seeds enumerated; the last seed hardly traded, and hardly matters."""
+    pnl, turnover = [300, 100, -5], [10_000, 20_000, 1]
+    exact = sorted(
+        1e4 * sum(pnl[k] for k in drawn) / sum(turnover[k] for k in drawn) for drawn in product(range(3), repeat=3)
+    )
+    low, high = break_even_interval(pnl, turnover, level=0.6) or (0.0, 0.0)
+    assert (low, high) == (exact[5], exact[21])  # the fifths' edges lie within steps of three equal resamples
+    assert low < (break_even(pnl, turnover) or 0.0) < high
+    assert break_even_interval([0, 0], [0, 0]) is None
+    assert break_even_interval([7, 0], [100, 0]) == (700.0, 700.0)
 
 
 def test_where_a_sweep_crosses_zero() -> None:
