@@ -27,6 +27,7 @@ from lobgym.agents.errors import RunFolderError, TrainError
 from lobgym.envs.pool import PolicyProfile, Pool, PositionProfile
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
+from lobgym.sim.latency import LatencyQuantiles, LatencyTable
 from lobgym.sim.market import Market
 from lobgym.sim.rng import stream_key
 
@@ -82,8 +83,17 @@ class Scores:
 
 
 def warm_steps(spec: DeskSpec) -> int:
-    """Steps before a segment in which a lane takes its start position: until an order has gone and come back, twice."""
-    trip_ns = spec.params.entry_ns + spec.params.response_ns
+    """Steps before a segment in which a lane takes its start position: until an order has gone and come back, twice.
+
+    At the slowest, where delays vary.
+    """
+    params, model = spec.params, spec.params.latency
+    trip_ns = params.entry_ns + params.submit_extra_ns + params.response_ns
+    if isinstance(model, LatencyQuantiles):
+        trip_ns += model.entry_ns[-1] + model.response_ns[-1]
+    elif isinstance(model, LatencyTable):
+        sent, arrived, answered = model.arrays()
+        trip_ns += int(np.abs(arrived - sent).max() + (answered - arrived).max())
     return 2 * (1 + trip_ns // spec.interval_ns)
 
 

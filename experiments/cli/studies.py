@@ -184,7 +184,7 @@ def sharpe_command(
 ) -> None:
     """Probabilistic and deflated Sharpe ratio over a policy's episodes, with as many trials as the ledger knows."""
     from lobgym.experiments.evaluation.episodes import play
-    from lobgym.experiments.evaluation.sharpe import deflate_by_ledger
+    from lobgym.experiments.evaluation.sharpe import deflate_by_ledger, side_by_side
 
     (who,), setting = _compared([policy], tape, study)
     with working("playing"):
@@ -192,13 +192,17 @@ def sharpe_command(
         opened, spec = who.open(market, setting.interval_ns, train=setting.train(market))
         pnl = play(market, spec, opened, setting.config).pnl
     returns = [market.instrument.money_to_float(units) for units in pnl.tolist()]
-    verdict = deflate_by_ledger(returns, trials, setting.tape_digest if on_this_tape else None)
+    low, high = setting.config.span_ns(market, spec.interval_ns)
+    apart = side_by_side(high - low, setting.config.horizon * spec.interval_ns)
+    verdict = deflate_by_ledger(returns, trials, setting.tape_digest if on_this_tape else None, apart)
     if study.as_json:
-        print_json({"policy": who.name, "tape_digest": setting.tape_digest, **verdict.to_json()})
+        facts = {"policy": who.name, "tape_digest": setting.tape_digest, "episodes": len(returns)}
+        print_json({**facts, **verdict.to_json()})
         return
     source = f"the ratios of {verdict.known}" if verdict.known else "the spread of ratios without skill"
     console.print(
-        f"{who.name}: {verdict.moments.count} episodes, ratio {verdict.moments.sharpe:+.3f} an episode. Above 0 with "
+        f"{who.name}: {len(returns)} episodes, which count as {verdict.moments.count} that share no time; ratio "
+        f"{verdict.moments.sharpe:+.3f} an episode. Above 0 with "
         f"probability {verdict.psr:.3f}; above {verdict.benchmark:.3f}, the best of {verdict.trials} trials without "
         f"skill ({source}), with {verdict.dsr:.3f}.",
         highlight=False,

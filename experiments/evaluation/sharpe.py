@@ -1,7 +1,8 @@
 """How sure a Sharpe ratio is, and what is left of it when it is the best of many: probabilistic and deflated.
 
 Ratios here are mean over standard deviation of one return (an episode's, a day's), never annualised: the number of
-returns is part of every formula.
+returns is part of every formula. Of episodes that share their time only so many count as fit side by side
+(`side_by_side`, `counted_as`).
 
     PSR(s) = Phi((sr - s) * sqrt(n - 1) / sqrt(1 - g3 * sr + (g4 - 1) / 4 * sr^2))
         Bailey and Lopez de Prado 2012, The Sharpe Ratio Efficient Frontier; g3 skewness, g4 kurtosis (normal: 3)
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Final
@@ -30,12 +31,14 @@ from lobgym.experiments.evaluation.stats import fixed_mean
 __all__ = [
     "DeflatedSharpe",
     "Moments",
+    "counted_as",
     "deflate_by_ledger",
     "deflated_sharpe",
     "expected_best",
     "moments_of",
     "probabilistic_sharpe",
     "returns_needed",
+    "side_by_side",
 ]
 
 EULER_GAMMA: Final = 0.5772156649015329
@@ -51,7 +54,7 @@ class Moments:
         mean: of one return, in its unit. sd: with n - 1.
         sharpe: mean / sd; 0 where no return differs from 0.
         skewness, kurtosis: third and fourth standardised moments, with n; 0 and 3 where all returns are equal.
-        count: n.
+        count: n; fewer than were given, where they share their time (`counted_as`).
     """
 
     mean: float
@@ -114,6 +117,25 @@ def moments_of(returns: Sequence[float]) -> Moments:
     return Moments(mean, sd, mean / sd, third, fourth, count)
 
 
+def side_by_side(span_ns: int, episode_ns: int) -> int:
+    """How many episodes fit into a span of the tape without sharing any of its time; at least one."""
+    return max(1, span_ns // episode_ns)
+
+
+def counted_as(moments: Moments, independent: int) -> Moments:
+    """The moments as of so many returns, two at least, or of all there are.
+
+    Episodes that begin at random times on one tape share its moves. More of them make the mean no surer than as many
+    as fit side by side; counted each, any exposure to a tape's one trend would look like skill.
+
+    Raises:
+        ValueError: less than one.
+    """
+    if independent < 1:
+        raise ValueError(f"expected at least 1 independent return, got {independent}")
+    return replace(moments, count=min(moments.count, max(_TWO, independent)))
+
+
 def probabilistic_sharpe(moments: Moments, benchmark: float = 0.0) -> float:
     """PSR: the chance that the true ratio is above the benchmark."""
     distance = (moments.sharpe - benchmark) * math.sqrt(moments.count - 1)
@@ -138,8 +160,9 @@ def expected_best(trials: int, variance: float) -> float:
 
 
 def deflated_sharpe(
-    returns: Sequence[float], trials: int, sharpes: Sequence[float] = (), variance: float | None = None
-) -> DeflatedSharpe:
+    returns: Sequence[float], trials: int, sharpes: Sequence[float] = (), variance: float | None = None,
+    independent: int | None = None,
+) -> DeflatedSharpe:  # fmt: skip
     """DSR of a strategy that was chosen among `trials`.
 
     Args:
@@ -147,11 +170,14 @@ def deflated_sharpe(
         trials: how many were tried, this one included.
         sharpes: ratios of them as far as they are known, of returns of the same length as these.
         variance: of the trials' ratios, if it is known better.
+        independent: how many of the returns do not share their time, where they are fewer (`side_by_side`).
 
     Raises:
-        ValueError: see `moments_of` and `expected_best`.
+        ValueError: see `moments_of`, `counted_as` and `expected_best`.
     """
     moments = moments_of(returns)
+    if independent is not None:
+        moments = counted_as(moments, independent)
     known = 0
     if variance is None:
         variance = 1.0 / (moments.count - 1)
@@ -165,7 +191,9 @@ def deflated_sharpe(
     )  # fmt: skip
 
 
-def deflate_by_ledger(returns: Sequence[float], ledger: str | Path, tape_digest: str | None = None) -> DeflatedSharpe:
+def deflate_by_ledger(
+    returns: Sequence[float], ledger: str | Path, tape_digest: str | None = None, independent: int | None = None
+) -> DeflatedSharpe:
     """DSR with what the trial ledger says was tried, on one tape or on all.
 
     A ledger without such trials counts as one: what is judged was tried. Ratios in the ledger must be of returns of
@@ -173,7 +201,7 @@ def deflate_by_ledger(returns: Sequence[float], ledger: str | Path, tape_digest:
     """
     trials = [one for one in read_trials(ledger) if tape_digest is None or one.tape_digest in (tape_digest, "")]
     sharpes = [one.sharpe for one in trials if one.sharpe is not None]
-    return deflated_sharpe(returns, max(1, len(trials)), sharpes)
+    return deflated_sharpe(returns, max(1, len(trials)), sharpes, independent=independent)
 
 
 def returns_needed(moments: Moments, benchmark: float = 0.0, level: float = 0.95) -> float:

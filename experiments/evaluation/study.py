@@ -29,8 +29,9 @@ from lobgym.sim.tape import open_tape
 __all__ = ["Study"]
 
 TEST_FRACTION: Final = 0.3
-EMBARGO_NS: Final = 60_000_000_000  # on long tapes; twice the longest look-back of any observation column
-EMBARGO_NS_MIN: Final = 30_000_000_000  # on short ones: the longest look-back
+# What a desk for training looks back further than this is added there (`lobgym.envs.spans`).
+EMBARGO_NS: Final = 60_000_000_000  # on long tapes; twice what a grid's or target's default columns look back
+EMBARGO_NS_MIN: Final = 30_000_000_000  # on short ones: that look-back
 HORIZON_MAX: Final = 240
 HORIZON_MIN: Final = 40
 ROUTER_HORIZON_MAX: Final = 10  # macro steps

@@ -96,7 +96,8 @@ class Contestant:
             market: the compiled tape.
             interval_ns: of policies written by hand; None takes the default.
             params: the venue; None takes the tape's, or the one that was trained with.
-            train: the part of the tape that fitted baselines may look at, first and last nanosecond.
+            train: the part of the tape that fitted baselines may look at, first and last nanosecond; None where no
+                part is set aside, and whoever has seen any of the tape has no place.
 
         Raises:
             EvaluationError: a folder that has changed since it was named; a fitted baseline without a part to fit on;
@@ -127,6 +128,11 @@ class Contestant:
             policy, spec = _bundle(folder, market)
         else:
             policy, spec, seen = {"earnhft": _earnhft, "run": _run}[self.source](folder, market, self.where)
+            if seen and train is None:
+                raise EvaluationError(
+                    f"{self.name} was trained on this tape, of which more than its end is tested: test the split "
+                    "`test` only, or take another tape"
+                )
             if train is not None and seen > train[1]:
                 raise EvaluationError(
                     f"{self.name} was trained on this tape and has looked at {(seen - train[1]) / 1e9:g} s of what is "

@@ -24,6 +24,7 @@ __all__ = ["Fold", "Margin", "Span", "blocks", "combinatorial", "histories", "wa
 
 Span = tuple[int, int]
 FOLDS_MAX: Final = 10_000
+LOOKBACK_NS: Final = 61_000_000_000  # the longest of what policies written by hand read, and are fitted on (natr_60)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Margin:
         EvaluationError: a length that is negative.
     """
 
-    lookback_ns: int = 60_000_000_000
+    lookback_ns: int = LOOKBACK_NS
     reach_ns: int = 0
     embargo_ns: int = 0
 

@@ -14,19 +14,32 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from lobgym.agents.jobs import run_jobs
 from lobgym.experiments.evaluation.episodes import play
 from lobgym.experiments.evaluation.intervals import iqm_interval
-from lobgym.experiments.evaluation.stats import bootstrap_interval, fixed_mean
+from lobgym.experiments.evaluation.stats import RESAMPLES, fixed_mean, quantile
 from lobgym.experiments.studies.contestants import Contestant
 from lobgym.experiments.studies.costs import PPB_PER_BPS, dearer, slower
 from lobgym.experiments.studies.setting import Setting, setting_of
+from lobgym.sim.rng import below
 
-__all__ = ["DELAYS_MS", "EXTRA_BPS", "break_even", "crossing", "sweep", "sweep_cell", "sweep_table"]
+__all__ = [
+    "DELAYS_MS",
+    "EXTRA_BPS",
+    "break_even",
+    "break_even_interval",
+    "crossing",
+    "sweep",
+    "sweep_cell",
+    "sweep_table",
+]
 
 EXTRA_BPS: Final = (-2.0, -1.0, 0.0, 1.0, 2.0, 5.0, 10.0)
 DELAYS_MS: Final = (0.0, 1.0, 5.0, 20.0, 50.0, 100.0, 250.0, 500.0)
 _NS_PER_MS: Final = 1_000_000
+_SWEEP_STREAM: Final = 0x73776570  # "swep": keeps these draws apart from every other use of the same seed
 
 
 def sweep_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
@@ -93,6 +106,28 @@ def break_even(pnl: Sequence[int], turnover: Sequence[int]) -> float | None:
     return None if traded == 0 else sum(pnl) * 10_000 / traded
 
 
+def break_even_interval(
+    pnl: Sequence[int], turnover: Sequence[int], level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of `break_even` over the seeds; None where nothing traded.
+
+    A resample's figure is its seeds' sum of PnL over their sum of turnover, as the figure itself is. A mean of the
+    seeds' own ratios is another figure, in which a seed that hardly traded weighs as much as all others.
+    """
+    figure = break_even(pnl, turnover)
+    if figure is None:
+        return None
+    size, found = len(pnl), []
+    for first in range(0, resamples * size, size):
+        drawn = [int(below(seed, _SWEEP_STREAM, first + k, size)) for k in range(size)]
+        one = break_even([pnl[k] for k in drawn], [turnover[k] for k in drawn])
+        if one is not None:
+            found.append(one)
+    ordered = np.sort(np.array(found or [figure], np.float64))
+    tail = (1.0 - level) / 2.0
+    return quantile(ordered, tail), quantile(ordered, 1.0 - tail)
+
+
 def crossing(points: Sequence[float], values: Sequence[float]) -> float | None:
     """The first point where values that began above 0 are no longer, interpolated linearly.
 
@@ -120,15 +155,13 @@ def _row(
     by_cost, by_delay = means([(cost, 0.0) for cost in costs]), means([(0.0, delay) for delay in delays])
     extra = break_even(base["pnl"], base["turnover"])
     gross = [pnl + fees for pnl, fees in zip(base["pnl"], base["fees"], strict=True)]
-    each = [p * 10_000 / t for p, t in zip(base["pnl"], base["turnover"], strict=True) if t]
     iqm = iqm_interval([value * unit for value in base["pnl"]])
-    spread = bootstrap_interval(each) if each else None
+    low, high = break_even_interval(base["pnl"], base["turnover"]) or (None, None)
     return {
         "policy": one.name, "digest": one.digest, "pnl_by_cost": by_cost, "pnl_by_delay": by_delay,
         "pnl": {"iqm": iqm.iqm, "low": iqm.low, "high": iqm.high, "level": iqm.level},
         "break_even_extra_bps": extra, "break_even_all_in_bps": break_even(gross, base["turnover"]),
-        "extra_bps_low": None if spread is None else spread.low,
-        "extra_bps_high": None if spread is None else spread.high,
+        "extra_bps_low": low, "extra_bps_high": high,
         "swept_extra_bps": crossing(costs, by_cost),
         "break_even_delay_ms": crossing(delays, by_delay), "cells": [
             {"extra_bps": cost, "delay_ms": delay, **cell} for (cost, delay), cell in cells.items()

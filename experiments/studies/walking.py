@@ -20,7 +20,7 @@ from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.episodes import play
 from lobgym.experiments.evaluation.evaluate import EvalConfig
 from lobgym.experiments.evaluation.intervals import iqm_interval
-from lobgym.experiments.evaluation.sharpe import moments_of, probabilistic_sharpe
+from lobgym.experiments.evaluation.sharpe import counted_as, moments_of, probabilistic_sharpe, side_by_side
 from lobgym.experiments.evaluation.stats import fixed_mean
 from lobgym.experiments.source import source_sha256
 from lobgym.experiments.studies.setting import SOURCES
@@ -70,12 +70,20 @@ def fold_cell(task: dict[str, Any], aside: Path) -> dict[str, Any]:
     fitter: Fitter = getattr(import_module(module), name)
     train = [(int(low), int(high)) for low, high in task["train"]]
     policy, spec = fitter(market, train, task["options"])
+    if spec.layout.lookback_ns > task["lookback_ns"]:
+        raise EvaluationError(
+            f"its desk looks back {spec.layout.lookback_ns / 1e9:g} s, the gaps around what is tested are made for "
+            f"{task['lookback_ns'] / 1e9:g} s: give a Margin with a lookback_ns of {spec.layout.lookback_ns}"
+        )
     played = []
     for low, high in task["test"]:
         config = EvalConfig(tuple(task["seeds"]), task["episodes"], task["horizon"], (int(low), int(high)))
         one = play(market, spec, policy, config)
         played.append({"pnl": one.pnl.tolist(), "turnover": sum(one.turnover.tolist())})
-    return {"money_unit": float(market.instrument.money_unit), "spans": played}
+    return {
+        "money_unit": float(market.instrument.money_unit), "spans": played,
+        "episode_ns": task["horizon"] * spec.interval_ns,
+    }  # fmt: skip
 
 
 def cross_validate(
@@ -92,14 +100,14 @@ def cross_validate(
     progress: Callable[[int, int], None] | None = None,
     **jobs: Any,
 ) -> dict[str, Any]:
-    """Every fold of a scheme.
+    """Every fold of a scheme; in the figures over all of them each episode counts once, however often it was played.
 
     Args:
         tape: name or path.
         scheme: see `folds_of`.
         options: given to the fitter.
         fitter: `module:function`, a `Fitter`.
-        margin: `Margin()` by default; its `lookback_ns` must cover what is observed.
+        margin: `Margin()` by default; its `lookback_ns` must cover what is observed, or the folds are refused.
         seeds, episodes, horizon: in every test block: a block is played in one piece, whatever stands beside it.
         jobs: `workers`, `backend` and `retries` of `run_jobs`.
     """
@@ -113,7 +121,7 @@ def cross_validate(
             "tape": tape, "tape_digest": open_tape(tape).digest, "fitter": fitter, "options": options,
             "source": source_sha256(*SOURCES),
             "train": [list(span) for span in fold.train], "test": [list(cut[group]) for group in fold.groups],
-            "seeds": list(seeds), "episodes": episodes, "horizon": horizon,
+            "seeds": list(seeds), "episodes": episodes, "horizon": horizon, "lookback_ns": margin.lookback_ns,
         }
         for fold in folds
     ]  # fmt: skip
@@ -126,13 +134,18 @@ def cross_validate(
         }
         for fold, cell in zip(folds, cells, strict=True)
     ]  # fmt: skip
-    every = [value for row in rows for value in row["pnl"]]
-    interval = iqm_interval({number: row["pnl"] for number, row in enumerate(rows)})
-    paths = _paths(folds, cells, groups, unit) if scheme["kind"] == "combinatorial" else []
+    by_block = _by_block(folds, cells, unit)
+    every = [value for values in by_block.values() for value in values]
+    interval = iqm_interval(by_block)
+    apart = sum(
+        min(len(by_block[group]), side_by_side(cut[group][1] - cut[group][0], cells[0]["episode_ns"]))
+        for group in by_block
+    )
+    paths = _paths(folds, cells, groups, unit, apart) if scheme["kind"] == "combinatorial" else []
     return {
         "tape": tape, "tape_digest": tasks[0]["tape_digest"], "scheme": scheme, "fitter": fitter, "options": options,
         "rows": rows, "mean": fixed_mean(every),
-        "iqm": [interval.iqm, interval.low, interval.high], "psr": _psr(every), "paths": paths,
+        "iqm": [interval.iqm, interval.low, interval.high], "psr": _psr(every, apart), "paths": paths,
     }  # fmt: skip
 
 
@@ -155,8 +168,23 @@ def walking_table(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _by_block(folds: Sequence[Fold], cells: Sequence[dict[str, Any]], unit: float) -> dict[int, list[float]]:
+    """By block what its episodes earned, each as the mean over the folds that tested it.
+
+    Several folds play the very same episodes of a block. As so many results they would feign a larger sample: the
+    interval would shrink and the ratio's probability grow with the number of histories, though nothing more was seen.
+    """
+    played: dict[int, list[list[int]]] = {}
+    for fold, cell in zip(folds, cells, strict=True):
+        for group, span in zip(fold.groups, cell["spans"], strict=True):
+            played.setdefault(group, []).append(span["pnl"])
+    return {
+        group: [unit * sum(same) / len(same) for same in zip(*played[group], strict=True)] for group in sorted(played)
+    }
+
+
 def _paths(
-    folds: Sequence[Fold], cells: Sequence[dict[str, Any]], groups: int, unit: float
+    folds: Sequence[Fold], cells: Sequence[dict[str, Any]], groups: int, unit: float, apart: int
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Every history: its mean PnL an episode and its probabilistic Sharpe ratio over episodes."""
     made = []
@@ -165,12 +193,12 @@ def _paths(
         for group, number in enumerate(path):
             place = folds[number].groups.index(group)
             values += [value * unit for value in cells[number]["spans"][place]["pnl"]]
-        made.append({"folds": list(path), "mean": fixed_mean(values), "psr": _psr(values)})
+        made.append({"folds": list(path), "mean": fixed_mean(values), "psr": _psr(values, apart)})
     return made
 
 
-def _psr(values: Sequence[float]) -> float | None:
-    """Probability of a ratio above 0; None where there is no ratio."""
+def _psr(values: Sequence[float], apart: int) -> float | None:
+    """Probability of a ratio above 0, of results of which so many share no time; None where there is no ratio."""
     if len(values) < _RETURNS_MIN or len(set(values)) == 1:
         return None
-    return probabilistic_sharpe(moments_of(values))
+    return probabilistic_sharpe(counted_as(moments_of(values), apart))

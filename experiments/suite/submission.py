@@ -47,7 +47,7 @@ class ClaimedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tape_digest: str
     digest: str
     pnl_units: list[int]
-    score_bps: float  # mean over the seeds; for people to read
+    score_bps: float  # mean over the seeds
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,6 +180,8 @@ def _read_claim(path: Path) -> Claim:
         raise SubmissionError(f"{path} is no claim that `lobgym leaderboard submit` wrote: {error}") from error
     if claim.schema != SCHEMA or len(claim.cells) > CELLS_MAX:
         raise SubmissionError(f"{path}: expected {SCHEMA} of at most {CELLS_MAX} cells, got {claim.schema!r}")
+    if len({cell.tape_digest for cell in claim.cells}) != len(claim.cells):
+        raise SubmissionError(f"{path} claims two results on one tape: ask its author which of them it is")
     return claim
 
 
@@ -212,10 +214,17 @@ def _compare(claimed: Claim, made: Claim) -> None:
                 f"on {cell.market} it earns what is claimed, but other figures differ: sha256 {cell.digest} here, "
                 f"{other.digest} claimed" + _by_source(claimed, made)
             )
-    if claimed.digest != made.digest or claimed.policy_sha256 != made.policy_sha256:
-        raise SubmissionError(
-            f"the claim contradicts itself: its digest is {claimed.digest}, its cells give {made.digest}"
-        )
+        if cell.score_bps != other.score_bps:
+            raise SubmissionError(
+                f"on {cell.market} its profits are those claimed, which score {cell.score_bps} bps, not "
+                f"{other.score_bps}"
+            )
+    for name in ("digest", "policy_sha256", "name"):
+        if getattr(claimed, name) != getattr(made, name):
+            raise SubmissionError(
+                f"the claim contradicts itself: its {name} is {getattr(claimed, name)}, its bundle and its cells give "
+                f"{getattr(made, name)}"
+            )
 
 
 def _by_source(claimed: Claim, made: Claim) -> str:

@@ -39,6 +39,19 @@ def refuse(task: dict[str, Any], aside: Path) -> dict[str, Any]:
     return {"n": float("nan") if task["n"] == 2 else task["n"]}
 
 
+def note_and_refuse(task: dict[str, Any], aside: Path) -> dict[str, Any]:
+    """Notes that it was begun, and raises for odd n."""
+    _note(Path(task["log"]), f"begin {task['n']}")
+    if task["n"] % 2:
+        raise ValueError(f"{task['n']} is odd")
+    return {"n": task["n"]}
+
+
+def where(task: dict[str, Any], aside: Path) -> dict[str, Any]:
+    """The folder that it works in."""
+    return {"place": os.getcwd()}
+
+
 def echo(task: dict[str, Any], aside: Path) -> dict[str, Any]:
     """The task itself."""
     return task

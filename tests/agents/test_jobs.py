@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,9 +22,10 @@ from typing import Any
 
 import pytest
 
+from lobgym.agents import jobs
 from lobgym.agents.errors import JobError
 from lobgym.agents.jobs import run_jobs, task_key
-from tests.agents.job_functions import die, echo, refuse, square
+from tests.agents.job_functions import die, echo, note_and_refuse, refuse, square, where
 from tests.project import ROOT
 
 TASKS = 12
@@ -89,10 +91,13 @@ def test_a_killed_worker_costs_nothing_but_its_own_task(backend: str, tmp_path: 
 
 def test_a_task_that_always_kills_ends_in_an_error_and_the_rest_is_kept(tmp_path: Path) -> None:
     given = [{"n": n, "log": str(tmp_path / "log")} for n in range(4)]
-    with pytest.raises(JobError, match=r"workers died in each of 3 attempts.*'?\"n\":1") as caught:
-        run_jobs(die, given, tmp_path / "home", workers=2, retries=2)
+    with pytest.raises(JobError, match=r"workers died in each of 1 attempts.*'?\"n\":1"):
+        run_jobs(die, given, tmp_path / "home", workers=2, retries=0)
+    assert log_of(tmp_path)["begin 1"] == 1
+    with pytest.raises(JobError, match=r"workers died in each of 4 attempts.*'?\"n\":1") as caught:
+        run_jobs(die, given, tmp_path / "home", workers=2)  # submitted again three times, unless told otherwise
     assert caught.value.__cause__ is not None
-    assert log_of(tmp_path)["begin 1"] == 3
+    assert log_of(tmp_path)["begin 1"] == 1 + 4
     assert (tmp_path / "home" / task_key(die, given[0]) / "result.json").exists()
     assert not (tmp_path / "home" / task_key(die, given[1])).exists()
 
@@ -250,6 +255,68 @@ def test_a_task_that_raises_is_named_and_the_others_are_done(tmp_path: Path) -> 
     assert run_jobs(refuse, [{"n": 0}, {"n": 4}], tmp_path) == [{"n": 0}, {"n": 4}]
     for n in (1, 2):
         assert not (tmp_path / task_key(refuse, {"n": n})).exists()
+
+
+def test_what_raises_is_tried_once_and_never_counted_as_done(tmp_path: Path) -> None:
+    given = [{"n": n, "log": str(tmp_path / "log")} for n in range(5)]
+    seen: list[int] = []
+    with pytest.raises(JobError, match="2 of 5 tasks failed"):
+        run_jobs(
+            note_and_refuse, given, tmp_path / "home", backend="serial", progress=lambda done, _: seen.append(done)
+        )
+    assert log_of(tmp_path) == Counter(f"begin {n}" for n in range(5))
+    assert seen == [0, 1, 2, 3]
+
+
+def test_a_resumed_command_counts_on_from_what_is_there(tmp_path: Path) -> None:
+    given = [{"n": n} for n in range(4)]
+    run_jobs(echo, given[:2], tmp_path, backend="serial")
+    (tmp_path / ".aside-left-behind").mkdir()
+    seen: list[int] = []
+    run_jobs(echo, given, tmp_path, backend="serial", progress=lambda done, _: seen.append(done))
+    assert seen == [2, 3, 4]
+    (tmp_path / ".aside-left-behind").mkdir()
+    run_jobs(echo, given, tmp_path, backend="serial")
+    assert not list(tmp_path.glob(".aside-*")), "what nobody needs goes although nothing was to do"
+
+
+def test_a_worker_leaves_alone_what_another_one_has_finished(tmp_path: Path) -> None:
+    """Two workers may have one task where a batch broke: the first result stands, and the second is no error."""
+    (task,) = tasks(tmp_path)[:1]
+    run_jobs(square, [task], tmp_path / "home", backend="serial")
+    key, before = task_key(square, task), content(tmp_path / "home")
+    text = jobs._canonical({"function": f"{square.__module__}:square", "task": task})
+    assert jobs._perform(f"{square.__module__}:square", text, str(tmp_path / "home"), os.getcwd()) == (key, None)
+    assert log_of(tmp_path) == Counter({"begin 0": 1, "end 0": 1}), "it was not done again"
+    # Both at once: the later one finds the place taken.
+    aside = tmp_path / "home" / ".aside-later"
+    aside.mkdir()
+    (aside / "result.json").write_text("another")
+    jobs._put(aside, tmp_path / "home" / key)
+    shutil.rmtree(aside)
+    assert content(tmp_path / "home") == before
+    # A place that is taken by something without a result is no place that was reached.
+    aside.mkdir()
+    taken = tmp_path / "home" / "taken"
+    taken.mkdir()
+    (taken / "half.txt").touch()
+    with pytest.raises(OSError, match="taken"):
+        jobs._put(aside, taken)
+
+
+def test_a_task_works_where_its_command_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a task names may be relative to that; a worker may be older than the command's last change of folder."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    text = jobs._canonical({"function": f"{where.__module__}:where", "task": {}})
+    key, error = jobs._perform(f"{where.__module__}:where", text, str(tmp_path / "home-of-results"), str(elsewhere))
+    assert error is not None, "the folder of results is not there"
+    (tmp_path / "home").mkdir()
+    key, error = jobs._perform(f"{where.__module__}:where", text, str(tmp_path / "home"), str(elsewhere))
+    assert error is None
+    result = json.loads((tmp_path / "home" / key / "result.json").read_text())["result"]
+    assert result == {"place": str(elsewhere)}
 
 
 def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:

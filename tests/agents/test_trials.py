@@ -70,6 +70,9 @@ def test_a_torn_line_counts_and_swallows_nothing(tmp_path: Path) -> None:
     record_trial(tmp_path / "run", "train", "a", "grid", "second")
     assert [one.kind for one in read_trials(ledger)] == ["train", "torn", "train"]
     assert count_trials(ledger, "a") == 3
+    with ledger.open("ab") as file:
+        file.write(b'{"kind":"tune","tape_dig')
+    assert count_trials(ledger, "a") == 4, "another torn line was another trial"
 
 
 def test_processes_share_a_ledger(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import signal
 import statistics
@@ -13,8 +14,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lobgym.agents.earnhft import pipeline
 from lobgym.agents.earnhft.network import QWeights
+from lobgym.agents.earnhft.parts import Parts
 from lobgym.agents.earnhft.pipeline import EarnHftResult, load_earnhft, train_earnhft
 from lobgym.agents.earnhft.segments import Segment
 from lobgym.agents.earnhft.tournament import choose_pool, play_segments
@@ -143,6 +148,39 @@ def test_it_does_not_matter_how_many_agents_play_side_by_side(whole: Path, tmp_p
     made_in(tmp_path, tournament=few)
     for name in ("scores.npz", "pool/pool.json"):
         assert (tmp_path / "run" / name).read_bytes() == (whole / "run" / name).read_bytes(), name
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), max_size=14), st.integers(1, 6))
+def test_of_each_label_the_longest_segments_are_walked_in_their_order(drawn: list[tuple[int, int]], most: int):
+    """By definition: a segment stays unless so many of its label are longer, or as long and earlier."""
+    tiny = config_of()
+    config = tiny.replace(tournament=dataclasses.replace(tiny.tournament, labels=4, evaluations_max=most))
+    ends = list(itertools.accumulate((length for length, _ in drawn), initial=7))
+    segments = tuple(Segment(low, low + length, 0.0, label) for low, (length, label) in zip(ends, drawn, strict=False))
+    kept = []
+    for k, (length, label) in enumerate(drawn):
+        before = sum(
+            other_label == label and (other > length or (other == length and n < k))
+            for n, (other, other_label) in enumerate(drawn)
+        )
+        if before < most:
+            kept.append(segments[k])
+    assert pipeline._walked(segments, config) == tuple(kept)
+
+
+def test_a_task_of_the_tournament_scores_its_agents_in_their_order(tmp_path: Path):
+    config, market = config_of(), market_of()
+    spec = config.low_spec(market)
+    agents = [random_agent(seed, config.columns, spec.targets) for seed in (3, 1, 2)]
+    paths = [str(agent.save(tmp_path / f"{k}.npz")) for k, agent in enumerate(agents)]
+    start = Parts.of(market, config).validation.low_ns
+    segments = [Segment(start + k * 10**10, start + (k + 1) * 10**10, 0.0, k) for k in range(2)]
+    task = {"config": config.to_json(), "segments": [one.to_json() for one in segments], "agents": paths}
+    found = pipeline.tournament_task(task, tmp_path)
+    alone = [play_segments(market, spec, [agent], segments, config.seed).pnl[0].tolist() for agent in agents]
+    assert found["pnl"] == alone
+    assert len({str(one) for one in alone}) == 3, "else their order would not show"
+    assert found["steps"] == [20, 20]
 
 
 def test_another_seed_makes_another_run(whole: Path, tmp_path: Path):

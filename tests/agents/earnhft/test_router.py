@@ -18,6 +18,7 @@ from lobgym.agents.earnhft.parts import Parts, limit_bps_units
 from lobgym.agents.earnhft.router import choose, constant_router, judge_routers, train_router, windows_of
 from lobgym.agents.earnhft.tournament import AgentPool
 from lobgym.envs.router import RouterEnv
+from lobgym.sim.view import best_ask, best_bid, cursor_at
 from tests.agents.earnhft.made import SECOND, alpha_market, config_of, constant_agent, market_of, random_agent
 
 TARGETS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -81,19 +82,145 @@ def settings(**changes: Any) -> RouterSettings:
 def test_the_next_position_is_the_new_one_unless_the_published_error_is_asked_for(tmp_path, monkeypatch):
     right, said = run(tmp_path / "a", monkeypatch, router=settings())
     assert said["transitions"] == sum(len(call[0]) for call in right) == 6 * 6
+    followed = 0
     for before, after in pairwise(right):
         if not np.array_equal(before[4], after[0]):  # another episode begins
             continue
         np.testing.assert_array_equal(before[5], after[1])
+        followed += 1
+    assert followed == len(right) - 2, "what comes next is where the next transition begins"
     assert any((call[1] != call[5]).any() for call in right)
     wrong, _ = run(tmp_path / "b", monkeypatch, router=settings(), corrections=Corrections(next_position=False))
     assert all(np.array_equal(call[1], call[5]) for call in wrong)
+
+
+def test_the_ring_keeps_the_last_transitions_and_draws_no_others():
+    """Against a list of everything."""
+    rng = np.random.default_rng(2)
+    ring, everything = module._Replay(7, 1), []
+    for number in range(40):
+        count = int(rng.integers(1, 5))
+        values = 100.0 * number + np.arange(count)
+        everything += values.tolist()
+        ones = np.ones(count, np.float32)
+        ring.add(values[:, None], values, np.arange(count), values, values[:, None], values, ones)
+        assert ring.size == min(7, len(everything))
+        drawn = ring.draw(200, rng)
+        assert set(drawn[1].tolist()) == set(everything[-7:])
+        for column in (drawn[0][:, 0], drawn[3], drawn[4][:, 0], drawn[5]):
+            np.testing.assert_array_equal(column, drawn[1])
+
+
+def test_the_rate_falls_with_what_is_done():
+    config = config_of(router=RouterSettings(rate_first=1e-2, rate_last=2e-3))
+    learner = module._Learner(config, pool_of(config), 100)
+    rows = np.zeros((4, 2), np.float32)
+    plain = np.zeros(4, np.float32)
+    batch = [torch.from_numpy(x) for x in (rows, plain, np.zeros(4, np.int64), plain, rows, plain, plain)]
+    rates = []
+    for done in (0, 50, 100, 150):
+        learner.update(batch, done)
+        rates.append(learner._adam.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-2, 6e-3, 2e-3, 2e-3])
+
+
+def watched_cores(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every router's environment that is made from here on: how it was made, its seeds, its steps."""
+    made: list[Any] = []
+
+    class Watched(module.RouterCore):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self.named, self.seeds, self.made = named, [], []
+            made.append(self)
+
+        def seed(self, seeds: Any, mask: Any) -> None:
+            self.seeds.append(list(seeds))
+            super().seed(seeds, mask)
+
+        def step(self, *given: Any) -> Any:
+            self.made.append((np.array(given[1]), super().step(*given)))
+            return self.made[-1][1]
+
+    monkeypatch.setattr(module, "RouterCore", Watched)
+    return made
+
+
+def test_what_is_learnt_from_and_what_is_judged_are_parts_of_their_own(tmp_path, monkeypatch):
+    cores = watched_cores(monkeypatch)
+    added, _ = run(tmp_path, monkeypatch, router=settings(reward_scale=0.5))
+    config, market = config_of(), market_of()
+    parts = Parts.of(market, config)
+    learning, *judging = cores
+    assert learning.named["split"] == parts.train.bounds
+    assert {core.named["split"] for core in judging} == {parts.validation.bounds}
+    # An episode's seed is its own, of the two rounds of three; windows have theirs, the same for every router.
+    learnt = [seed for round_ in learning.seeds for seed in round_]
+    assert learnt == list(range(learnt[0], learnt[0] + 6))
+    windows = len(windows_of(config, parts.validation)[0])
+    for core in judging:
+        (seeds,) = core.seeds
+        assert len(set(seeds)) == windows
+        assert seeds == seeds[:windows] * (len(seeds) // windows)
+        assert not set(seeds) & set(learnt)
+    # A reward is what was earned, in bps of what the limit was worth when the part began.
+    spec, made = config.spec(market), market.instrument
+    book = market.local_view[0]
+    cursor = cursor_at(book, market.start_ns)
+    mid = float(made.tick_size) * (best_bid(book, cursor) + best_ask(book, cursor)) / 2
+    worth = float(made.lots_to_qty(spec.position_lots_max)) * mid
+    for (live, step), call in zip(learning.made, added, strict=True):
+        earned = step.values["pnl_units"][live] * float(made.money_unit)
+        np.testing.assert_allclose(call[3], 0.5 * 1e4 * earned / worth, rtol=1e-5)
+    assert any((call[3] != 0.0).any() for call in added)
+
+
+def test_choices_are_random_as_often_as_epsilon_says(tmp_path, monkeypatch):
+    """A net that never learns: without chance its best choices, with chance alone each of them."""
+    never = {"batch_size": 1_000, "samples": 12}
+    greedy, _ = run(tmp_path / "a", monkeypatch, router=settings(**never, epsilon_first=0.0, epsilon_last=0.0))
+    config = config_of()
+    net = module._Learner(config, pool_of(config), 1).weights()
+    for call in greedy:
+        np.testing.assert_array_equal(call[2], q_values(net, call[0], call[1]).argmax(axis=1))
+    chance, _ = run(tmp_path / "b", monkeypatch, router=settings(**never, epsilon_first=1.0, epsilon_last=1.0))
+    drawn = np.bincount(np.concatenate([call[2] for call in chance]), minlength=3)
+    assert drawn.sum() == 72
+    assert drawn.min() > 10
+
+
+def test_epsilon_falls_over_its_share_and_every_so_many_episodes_are_a_candidate(tmp_path, monkeypatch):
+    given = settings(checkpoint_every=2, epsilon_first=0.8, epsilon_last=0.2, epsilon_share=0.5)
+    _, said = run(tmp_path, monkeypatch, router=given)
+    assert said["learnt"] == 3
+    rows = [line.split(",") for line in (tmp_path / "logs" / "router.csv").read_text().splitlines()[1:]]
+    assert [int(row[0]) for row in rows] == [12, 24, 36]
+    before = [12 - 3, 24 - 3, 36 - 3]  # the choice was made before this step of three lanes
+    assert [float(row[1]) for row in rows] == pytest.approx([0.8 - 0.6 * min(1.0, done / 18) for done in before])
 
 
 def test_the_last_transition_of_an_episode_is_stored_unless_the_published_error_is_asked_for(tmp_path, monkeypatch):
     wrong, said = run(tmp_path, monkeypatch, router=settings(), corrections=Corrections(store_terminal=False))
     assert said["transitions"] == 36
     assert sum(len(call[0]) for call in wrong) == 36 - 6
+
+
+def test_only_an_end_for_good_has_no_future(tmp_path, monkeypatch):
+    """Time that runs out is a cut: what comes behind it counts. Lane 1 is made to end in its fourth macro step."""
+    cut, said = run(tmp_path / "cut", monkeypatch, router=settings())
+    assert said["transitions"] == 6 * 6, "every episode should run out of time"
+    assert not any(call[6].any() for call in cut)
+
+    class Ending(module.RouterCore):
+        def step(self, *given: Any) -> Any:
+            made = super().step(*given)
+            return made._replace(terminated=made.terminated | ((self.steps == 4) & (np.arange(self.lanes) == 1)))
+
+    monkeypatch.setattr(module, "RouterCore", Ending)
+    ended, said = run(tmp_path / "ended", monkeypatch, router=settings())
+    assert said["transitions"] == 6 * 6 - 2 * 2
+    one_round = [[0.0] * 3] * 3 + [[0.0, 1.0, 0.0]] + [[0.0] * 2] * 2
+    assert [call[6].tolist() for call in ended] == one_round * 2
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 6])
@@ -210,6 +337,14 @@ def test_a_learnt_router_is_kept_only_where_it_can_be_told_from_a_constant_one()
     ahead = constant[1 - best] + 2.0 + 0.1 * rng.normal(size=12)
     assert choose(np.array([ahead, *constant]), 1, general=1 - best) == 0
     assert choose(np.array([constant[best] - 1.0, constant[best], clear]), 1, general=0) == 2
+
+
+@pytest.mark.parametrize(("spread", "kept"), [(0.85, 0), (0.88, 1)])
+def test_two_standard_errors_are_what_it_takes(spread: float, kept: int):
+    """By hand: four windows 1 +- d ahead have the error d / sqrt(3), so d = sqrt(3) / 2 = 0.866 is the edge."""
+    ahead = np.array([1 - spread, 1 + spread, 1 - spread, 1 + spread])
+    plain = np.array([3.0, -1.0, 0.0, 2.0])
+    assert choose(np.array([plain + ahead, plain]), 1) == kept
 
 
 def test_a_router_learns_which_agent_to_ask_where_that_is_known(tmp_path):

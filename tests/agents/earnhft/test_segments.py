@@ -25,6 +25,7 @@ from lobgym.agents.earnhft.segments import (
 from lobgym.agents.errors import TrainError
 from lobgym.sim.market import Market
 from lobgym.sim.tape import open_tape
+from lobgym.sim.view import best_ask, best_bid, cursor_at
 
 TAPE = "synth:volatile?seed=5&minutes=10"
 
@@ -141,6 +142,12 @@ def test_short_segments_join_the_neighbour_that_they_resemble(seed: int):
     assert merge_short(smooth, cuts, 10_000) == [0, 159]
 
 
+def test_of_two_equally_near_neighbours_the_earlier_is_joined():
+    hill = [1.0, 1.25, 1.5, 1.75, 2.0]
+    smooth = np.array([*hill, *hill])  # a fall of one bar between two equal rises
+    assert merge_short(smooth, [0, 4, 5, 9], 2) == merged(smooth.tolist(), [0, 4, 5, 9], 2) == [0, 5, 9]
+
+
 # -- slopes and labels -------------------------------------------------------------------------------------------------
 
 
@@ -157,6 +164,7 @@ def test_labels_are_quantiles_of_the_slopes():
     ranks = slopes.argsort().argsort()
     np.testing.assert_array_equal(labels, ranks // 100)
     assert set(labels_of([1.0, 1.0, 1.0], 5)) == {4}  # nothing to tell apart: one label, and no failure
+    assert labels_of([2.0, 0.0, 3.0, 1.0], 3).tolist() == [2, 0, 2, 1]  # 1 and 2 are the edges, and belong above
 
 
 def test_segments_of_a_market_cover_the_span_and_know_nothing_outside_it():
@@ -174,3 +182,34 @@ def test_segments_of_a_market_cover_the_span_and_know_nothing_outside_it():
     assert max(by_label[0]) < min(by_label[1]) <= max(by_label[1]) < min(by_label[2])
     with pytest.raises(TrainError, match="expected at least 16"):
         find_segments(market, Span(span.low_ns, span.low_ns + 5 * 10**9), settings)
+
+
+def test_segments_are_what_their_parts_make_of_the_mids_as_they_arrived():
+    """Each step again by the plain functions above, with bars that divide neither the span nor a segment."""
+    market = Market.compile(open_tape(TAPE))
+    span = Span(market.start_ns + 100 * 10**9, market.start_ns + 330 * 10**9 + 1)
+    bar_ns, order, labels = 700_000_000, 2, 4
+    settings = TournamentSettings(
+        labels=labels, segment_ns=10 * bar_ns - 1, bar_ns=bar_ns, order=order, cutoff_ns=6 * bar_ns
+    )
+    book, mids = market.local_view[0], []
+    for time in range(span.low_ns, span.high_ns + 1, bar_ns):
+        cursor = cursor_at(book, time)
+        mids.append((best_bid(book, cursor) + best_ask(book, cursor)) / 2)
+    smooth = low_pass(np.array(mids), order, 6.0)
+    cuts = merged(smooth.tolist(), cut_at_turns(smooth), 10)  # 9.99 bars are 10
+    assert min(high - low for low, high in pairwise(cuts)) == 10
+    slopes = []
+    for low, high in pairwise(cuts):
+        seconds = np.arange(high - low + 1) * bar_ns / 1e9
+        slopes.append(float(np.polyfit(seconds, (np.array(mids[low : high + 1]) / mids[low] - 1.0) * 1e4, 1)[0]))
+    found = find_segments(market, span, settings)
+    assert [(one.low_ns, one.high_ns) for one in found] == [
+        (span.low_ns + low * bar_ns, span.low_ns + high * bar_ns) for low, high in pairwise(cuts)
+    ]
+    assert [one.slope for one in found] == pytest.approx(slopes, rel=1e-6, abs=1e-9)
+    ranks = np.argsort(np.argsort(slopes))
+    last = len(slopes) - 1
+    assert [one.label for one in found] == [
+        sum(int(rank) * labels >= k * last for k in range(1, labels)) for rank in ranks
+    ]

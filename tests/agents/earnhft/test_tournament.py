@@ -11,15 +11,17 @@ import pytest
 from lobgym.agents.earnhft.joint import JointQ
 from lobgym.agents.earnhft.network import QPolicy, QWeights, q_values
 from lobgym.agents.earnhft.segments import Segment
-from lobgym.agents.earnhft.tournament import AgentPool, Scores, choose_pool, play_segments, warm_steps
+from lobgym.agents.earnhft.tournament import AgentPool, Scores, _seeds, choose_pool, play_segments, warm_steps
 from lobgym.agents.errors import PolicyError, RunFolderError, TrainError
 from lobgym.envs.pool import PolicyProfile, Pool, PositionProfile
 from lobgym.envs.router_core import RouterCore
 from lobgym.sim.desk import Desk
 from lobgym.sim.errors import ParamsError
+from lobgym.sim.latency import LatencyQuantiles, LatencyTable
 from tests.agents.earnhft.made import COLUMNS, ROUTER_COLUMNS, SECOND, config_of, market_of, random_agent
 
 TARGETS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+JITTER = LatencyQuantiles((0, 100_000_000, 700_000_000), (0, 50_000_000, 900_000_000))
 
 
 def agents_of(count: int, hidden: int = 16) -> list[QWeights]:
@@ -108,12 +110,56 @@ def test_a_tournament_is_so_many_lone_evaluations(lanes: int):
     assert len(np.unique(scores.pnl)) > 40
 
 
+def test_lanes_are_drawn_by_segment_and_position_and_all_agents_meet_the_same():
+    """At a venue whose delays are drawn: the same agent twice earns twice the same, another draw something else."""
+    spec = config_of().low_spec(market_of())
+    drawn = spec.replace(params=spec.params.replace(latency=JITTER))
+    agent = agents_of(1)[0]
+    segments = segments_of((120, 150), (150, 161), (300, 345))
+    for lanes in (1, 4096):
+        scores = play_segments(market_of(), drawn, [agent] * 3, segments, 7, lanes)
+        np.testing.assert_array_equal(scores.pnl[1], scores.pnl[0])
+        np.testing.assert_array_equal(scores.pnl[2], scores.pnl[0])
+        assert (play_segments(market_of(), drawn, [agent], segments, 8, lanes).pnl[0] != scores.pnl[0]).any()
+    grid = np.meshgrid(np.arange(300), np.arange(5), indexing="ij")
+    seeds = _seeds(7, grid[0].ravel(), grid[1].ravel())
+    assert len(np.unique(seeds)) == seeds.size
+
+
+SLOW = (
+    JITTER,
+    LatencyTable((0, 10**18), (900_000_000, 10**18 + 900_000_000), (1_400_000_000, 10**18 + 1_400_000_000)),
+)
+
+
+@pytest.mark.parametrize("model", SLOW)
+def test_every_lane_has_its_start_position_however_long_the_way(model: LatencyQuantiles | LatencyTable):
+    market, spec = market_of(), config_of().low_spec(market_of())
+    slow = spec.replace(params=spec.params.replace(latency=model, submit_extra_ns=100_000_000))
+    assert warm_steps(slow) > warm_steps(spec)
+    desk, places = Desk(slow, market, 40), np.arange(40) % 5
+    starts = market.start_ns + (60 + np.arange(40)) * SECOND
+    desk.reset(starts, np.arange(40).astype(np.uint64))
+    for _ in range(warm_steps(slow)):
+        desk.step(places.astype(np.int32)[:, None])
+    held = [desk.session.account(lane).position_lots for lane in range(40)]
+    assert held == [slow.target_lots[place] for place in places]
+
+
 def test_a_segment_at_the_tapes_begin_leaves_time_to_take_the_position():
     market, spec = market_of(), config_of().low_spec(market_of())
     scores = play_segments(market, spec, agents_of(1), segments_of((0, 10)), 0)
     assert scores.steps.tolist() == [20 - warm_steps(spec)]
     with pytest.raises(TrainError, match="at least one step"):
         play_segments(market, spec, agents_of(1), segments_of((0, 1)), 0)
+
+
+def test_only_whole_steps_of_a_segment_are_played():
+    (whole,) = segments_of((120, 130))
+    almost = replace(whole, high_ns=whole.high_ns + SECOND // 2 - 1)
+    scores = play_segments(market_of(), config_of().low_spec(market_of()), agents_of(1), [whole, almost], 0)
+    assert scores.steps.tolist() == [20, 20]
+    np.testing.assert_array_equal(scores.pnl[:, :, 0], scores.pnl[:, :, 1])
 
 
 def test_cells_are_means_over_the_steps_of_a_label():
@@ -152,6 +198,26 @@ def test_the_best_agent_of_each_cell_is_kept():
         assert pool.agents[pool.members[place, label]].digest == agents[rows.index(max(rows))].digest
     assert len({agent.digest for agent in pool.agents}) == len(pool.agents) < 9
     assert set(pool.members.ravel()) == set(range(len(pool.agents)))
+
+
+def test_of_equally_good_agents_the_first_is_kept():
+    agents = agents_of(4)
+    pnl = np.array([1, 5, 5, 2])[:, None, None] * np.ones((4, 5, 6), np.int64)
+    pool = choose_pool(agents, Scores(pnl, np.full(6, 10), np.arange(6) % 3), 3, general=True)
+    assert [one.digest for one in pool.agents] == [agents[1].digest]
+    assert pool.members.tolist() == [[0] * 4] * 5
+
+
+def test_the_pool_is_chosen_by_what_is_earned_a_step_and_by_shrunk_means():
+    """Two labels, one start position's worth of scores: by hand, with and without what shrinking adds."""
+    agents = agents_of(2)
+    # Label 0: one short segment in which the first agent is lucky; label 1: all the rest, where it loses.
+    pnl = np.array([[30, -200, -200], [20, 100, 100]])[:, None, :] * np.ones((2, 5, 3), np.int64)
+    scores = Scores(pnl, np.array([10, 45, 45]), np.array([0, 1, 1]))
+    plain = choose_pool(agents, scores, 2)
+    assert [plain.agents[k].digest for k in plain.members[0]] == [agents[0].digest, agents[1].digest]
+    shrunk = choose_pool(agents, scores, 2, shrink=1.0)
+    assert [shrunk.agents[k].digest for k in shrunk.members[0]] == [agents[1].digest] * 2
 
 
 def test_the_general_choice_is_for_each_position_the_best_of_all_segments():

@@ -157,6 +157,12 @@ def test_a_study_refuses_what_was_chosen_on_the_tested_part(result: EarnHftResul
     assert who.open(market, train=later.train(market))[1] == result.spec
     other = Market.compile(open_tape("synth:volatile?seed=3&minutes=8"))
     assert who.open(other, train=setting.train(other))[1] == result.spec
+    # Where no part is set aside, all that was seen is tested.
+    for split in ("all", (market.start_ns, market.end_ns)):
+        whole = Setting.of(TAPE, replace(cut, split=split))
+        with pytest.raises(EvaluationError, match=r"was trained on this tape, of which more than its end is tested"):
+            who.open(market, train=whole.train(market))
+        assert who.open(other, train=whole.train(other))[1] == result.spec
 
 
 def test_a_study_refuses_another_instrument(result: EarnHftResult, tape: Tape) -> None:

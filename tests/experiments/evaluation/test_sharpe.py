@@ -12,12 +12,14 @@ from scipy import stats as oracle
 from lobgym.agents.trials import LEDGER_FILE, record_trial, sharpe_ratio
 from lobgym.experiments.evaluation.sharpe import (
     Moments,
+    counted_as,
     deflate_by_ledger,
     deflated_sharpe,
     expected_best,
     moments_of,
     probabilistic_sharpe,
     returns_needed,
+    side_by_side,
 )
 
 
@@ -83,6 +85,37 @@ def test_of_many_strategies_without_skill_the_best_rarely_passes() -> None:
     assert deflated < 20
 
 
+def test_episodes_that_share_their_time_prove_no_more_than_fit_side_by_side() -> None:
+    """Long on 400 walks without drift, 80 episodes of a ninth of each: counted each, chance passes often."""
+    rng = np.random.default_rng(8)
+    each = counted = 0
+    for _ in range(400):
+        walk = np.concatenate([[0.0], rng.normal(size=900).cumsum()])
+        starts = rng.integers(0, 801, 80)
+        returns = (walk[starts + 100] - walk[starts]).tolist()
+        each += deflated_sharpe(returns, 1).psr > 0.95
+        counted += deflated_sharpe(returns, 1, independent=side_by_side(900, 100)).psr > 0.95
+    assert each > 80
+    assert counted < 40
+
+
+def test_what_shares_its_time_is_counted_once() -> None:
+    assert [side_by_side(span, 100) for span in (50, 100, 199, 200, 950)] == [1, 1, 1, 2, 9]
+    returns = np.random.default_rng(4).normal(0.2, 1.0, 40).tolist()
+    moments = moments_of(returns)
+    assert counted_as(moments, 40) == counted_as(moments, 41) == moments
+    assert counted_as(moments, 9).count == 9
+    assert counted_as(moments, 1).count == 2
+    assert counted_as(moments, 9).sharpe == moments.sharpe
+    with pytest.raises(ValueError, match="at least 1 independent"):
+        counted_as(moments, 0)
+    few, all_ = (deflated_sharpe(returns, 5, independent=count) for count in (9, None))
+    assert (few.variance, all_.variance) == (1 / 8, 1 / 39)
+    assert few.dsr < all_.dsr
+    psr, s0, dsr = straightforward(np.array(returns), 5, 1 / 39)
+    assert (all_.psr, all_.benchmark, all_.dsr) == pytest.approx((psr, s0, dsr), rel=1e-9)
+
+
 def test_the_ledger_says_how_many_were_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOBGYM_TRIALS", raising=False)
     returns = [0.3, -0.1, 0.5, 0.2, -0.2, 0.4, 0.1]
@@ -94,10 +127,29 @@ def test_the_ledger_says_how_many_were_tried(tmp_path: Path, monkeypatch: pytest
         )
     on_a = deflate_by_ledger(returns, ledger, "a")
     assert on_a == deflated_sharpe(returns, 20, [0.05, 0.05 * 3])
+    assert deflate_by_ledger(returns, ledger, "a", 3) == deflated_sharpe(returns, 20, [0.05, 0.05 * 3], independent=3)
     everywhere = deflate_by_ledger(returns, ledger)
     assert everywhere.trials == 40
     assert everywhere.known == 4
+    with ledger.open("ab") as file:  # a line that a crash tore: of which tape it was is lost, so it counts on each
+        file.write(b'{"kind":"tune"')
+    assert [deflate_by_ledger(returns, ledger, tape).trials for tape in ("a", "b", None)] == [21, 21, 41]
     assert deflated_sharpe(returns, 40).dsr < deflated_sharpe(returns, 20).dsr < deflated_sharpe(returns, 1).dsr
+
+
+def test_two_known_ratios_have_a_variance_and_one_has_none() -> None:
+    returns = [0.3, -0.1, 0.5, 0.2, -0.2]
+    assert deflated_sharpe(returns, 5, [0.1, 0.3]).variance == pytest.approx(0.02)
+    assert deflated_sharpe(returns, 5, [0.1, 0.3]).known == 2
+    one = deflated_sharpe(returns, 5, [0.1])
+    assert (one.variance, one.known) == (1 / 4, 0)
+    assert deflated_sharpe(returns, 5, [0.1, 0.3], variance=0.5).variance == 0.5
+
+
+def test_a_ratio_without_an_error_is_above_or_below_for_certain() -> None:
+    moments = Moments(1.0, 1.0, 1.0, 2.0, 5.0, 30)  # 1 - 2 * 1 + 4 / 4 * 1 = 0
+    assert moments.spread == 0.0
+    assert [probabilistic_sharpe(moments, benchmark) for benchmark in (0.5, 1.0, 1.5)] == [1.0, 0.5, 0.0]
 
 
 def test_the_record_that_is_long_enough_has_the_wanted_probability() -> None:

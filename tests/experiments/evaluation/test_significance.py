@@ -51,7 +51,9 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p_values: list[float]
         if p_values[index] * (len(p_values) - rank) > alpha:
             break
         rejected.add(index)
-    assert {index for index, p in enumerate(holm(p_values)) if p <= alpha} == rejected
+    adjusted = holm(p_values)
+    assert {index for index, p in enumerate(adjusted) if p <= alpha} == rejected
+    assert all(p <= after <= 1.0 for p, after in zip(p_values, adjusted, strict=True)), "they stay probabilities"
 
 
 def test_power_is_the_share_of_tests_that_find_the_mean() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from lobgym.experiments.evaluation.stats import bootstrap_interval, fixed_mean, max_drawdown
+from lobgym.experiments.evaluation.stats import bootstrap_interval, fixed_mean, max_drawdown, quantile
 
 FINITE = st.floats(-1e9, 1e9, allow_nan=False, width=64)
 
@@ -53,6 +53,14 @@ def test_two_values_give_the_exact_distribution() -> None:
     """Means of two draws from {0, 1}: 0, 1/2, 1 with weights 1/4, 1/2, 1/4."""
     assert bootstrap_interval([0.0, 1.0], level=0.4).low == 0.5
     assert bootstrap_interval([0.0, 1.0], level=0.6).low == 0.0
+
+
+@given(st.lists(FINITE, min_size=1, max_size=30), st.floats(0.0, 1.0))
+def test_quantiles_are_numpys(values: list[float], fraction: float) -> None:
+    ordered = np.sort(np.array(values))
+    wanted = np.quantile(ordered, fraction)
+    assert quantile(ordered, fraction) == pytest.approx(wanted, rel=1e-9, abs=1e-9 * max(1.0, np.abs(ordered).max()))
+    assert (quantile(ordered, 0.0), quantile(ordered, 1.0)) == (ordered[0], ordered[-1])
 
 
 def test_one_value_and_equal_values_have_no_width() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ def lazy(task: dict[str, Any], train: Market, aside: Path) -> tuple[Players, dic
     """Nobody learned anything."""
     spec = alpha_desk(train)
     return {"learner": (SignalTable(spec, FLAT, 0.3, "learner"), spec)}, {}
+
+
+def noting(market: Market, train: Sequence[Span], options: dict[str, Any]) -> tuple[Policy, DeskSpec]:
+    """A threshold that learns nothing; it notes down what it was given to learn from, a line a call."""
+    with Path(options["note"]).open("a") as file:
+        file.write(json.dumps([list(span) for span in train]) + "\n")
+    spec = alpha_desk(market)
+    return SignalTable(spec, programme_of(DealerFlow.planted_alpha(0.5), spec).optimal_table(), 0.3, "noting"), spec
 
 
 def peeking(market: Market, train: Sequence[Span], options: dict[str, Any]) -> tuple[Policy, DeskSpec]:

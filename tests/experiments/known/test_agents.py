@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from lobgym.agents.baselines import available_baselines, baseline_spec, open_baseline
+from lobgym.agents.errors import JobError
 from lobgym.envs.markets import market_for
 from lobgym.experiments.cli import studies
 from lobgym.experiments.errors import EvaluationError
+from lobgym.experiments.evaluation.episodes import play
 from lobgym.experiments.evaluation.evaluate import EvalConfig
+from lobgym.experiments.evaluation.intervals import iqm_interval
+from lobgym.experiments.evaluation.sharpe import moments_of, probabilistic_sharpe
 from lobgym.experiments.known.agents import (
     StudyPlan,
     alpha_agents,
@@ -27,9 +33,11 @@ from lobgym.experiments.known.cells import agent_cell, tape_name
 from lobgym.experiments.studies.contestants import Contestant
 from lobgym.experiments.studies.paired import paired_study, paired_table
 from lobgym.experiments.studies.setting import Setting
-from lobgym.experiments.studies.splits import Margin
-from lobgym.experiments.studies.walking import cross_validate, walking_table
+from lobgym.experiments.studies.splits import Margin, blocks, combinatorial, walk_forward
+from lobgym.experiments.studies.walking import _psr, cross_validate, fit_named, fold_cell, walking_table
+from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.tape import open_tape
+from tests.experiments.known import hand_trained
 
 HAND = "tests.experiments.known.hand_trained"
 
@@ -153,6 +161,12 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
     result = paired_study(names, setting, tmp_path, backend="serial")
     random, flat, again = result["rows"]
     assert flat["per_seed"] == [0.0] * 3
+    market = setting.market()
+    policy, spec = names[0].open(market)
+    alone = play(market, spec, policy, setting.config)
+    unit = float(market.instrument.money_unit) / 2  # of an episode
+    assert random["per_seed"] == pytest.approx([unit * value for value in alone.by_seed().values()])
+    assert random["pnl_mean"] == pytest.approx(unit * int(alone.pnl.sum()) / 3)
     assert again["difference"]["low"] == again["difference"]["high"] == 0.0
     assert flat["difference"]["iqm"] == pytest.approx(-random["pnl"]["iqm"])
     assert len(list(tmp_path.glob("*/result.json"))) == 2  # equal contestants are one cell
@@ -184,6 +198,114 @@ def test_folds_are_played_where_nothing_was_learned(tmp_path: Path) -> None:
         cross_validate(tape, {"kind": "sideways", "groups": 2}, options, tmp_path)
 
 
+def test_more_histories_are_no_larger_sample(tmp_path: Path) -> None:
+    """What learns nothing plays the same in every fold: the figures over all folds are those of one history."""
+    tape = "synth:planted-alpha?strength=0.5&minutes=40&seed=5"
+    facts: dict[str, Any] = {"fitter": f"{HAND}:peeking", "seeds": (0, 1), "episodes": 2, "horizon": 500}
+    once, thrice = (
+        cross_validate(
+            tape, {"kind": "combinatorial", "groups": 4, "tests": tests}, {"from_ns": -1, "to_ns": -1}, tmp_path,
+            margin=Margin(), backend="serial", **facts,
+        )
+        for tests in (1, 2)
+    )  # fmt: skip
+    assert (len(once["paths"]), len(thrice["paths"])) == (1, 3)
+    assert {path["mean"] for path in thrice["paths"]} == {once["paths"][0]["mean"]}
+    assert thrice["iqm"] == pytest.approx(once["iqm"], rel=1e-12)
+    assert thrice["mean"] == pytest.approx(once["mean"], rel=1e-12)
+    assert thrice["psr"] == pytest.approx(once["psr"], rel=1e-9)
+    # In whole plays: of each block its episodes, and the moments of these.
+    by_block = {row["groups"][0]: row["pnl"] for row in once["rows"]}
+    interval = iqm_interval(by_block)
+    assert once["iqm"] == [interval.iqm, interval.low, interval.high]
+    # Four episodes of 250 s a block of 600 s: two of them share no time.
+    moments = moments_of([value for group in range(4) for value in by_block[group]])
+    assert moments.count == 16
+    assert once["psr"] == probabilistic_sharpe(replace(moments, count=4 * 2))
+    for row in thrice["rows"]:
+        assert row["pnl"] == [value for group in row["groups"] for value in by_block[group]]
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [{"kind": "combinatorial", "groups": 4, "tests": 2}, {"kind": "forward", "folds": 3},
+     {"kind": "forward", "folds": 3, "anchored": False}],
+    ids=["combinatorial", "anchored", "rolling"],
+)  # fmt: skip
+def test_a_fold_learns_from_its_own_part_and_plays_its_own_blocks(tmp_path: Path, scheme: dict[str, Any]) -> None:
+    """Oracle: the splits themselves, judged in their own tests, and each block played alone."""
+    tape, margin = "synth:planted-alpha?strength=0.5&minutes=40&seed=5", Margin(61_000_000_000, 7, 11)
+    options = {"note": str(tmp_path / "note")}
+    result = cross_validate(
+        tape, scheme, options, tmp_path / "cells", fitter=f"{HAND}:noting", margin=margin, seeds=(0, 3), episodes=2,
+        horizon=600, backend="serial",
+    )  # fmt: skip
+    market = market_for(tape)
+    span = market.start_ns, market.end_ns
+    forward = scheme["kind"] == "forward"
+    folds = (
+        walk_forward(*span, 3, margin, anchored=scheme.get("anchored", True)) if forward
+        else combinatorial(*span, 4, 2, margin)
+    )  # fmt: skip
+    learned = [json.loads(line) for line in (tmp_path / "note").read_text().splitlines()]
+    assert learned == [[list(part) for part in fold.train] for fold in folds]
+    policy, spec = hand_trained.noting(market, [], {"note": str(tmp_path / "other")})
+    unit = float(market.instrument.money_unit)
+    blocks_alone = [
+        [unit * pnl for pnl in play(market, spec, policy, EvalConfig((0, 3), 2, 600, block)).pnl.tolist()]
+        for block in blocks(*span, 4)
+    ]
+    assert len({tuple(one) for one in blocks_alone}) == 4
+    for row, fold in zip(result["rows"], folds, strict=True):
+        assert row["groups"] == list(fold.groups)
+        assert row["train_s"] == fold.train_ns / 1e9
+        assert row["pnl"] == [value for group in fold.groups for value in blocks_alone[group]]
+
+
+def test_a_named_baseline_is_fitted_on_the_longest_part_that_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = market_for("synth?minutes=6")
+    asked = []
+
+    def watched(name: str, market: Any, spec: DeskSpec, low: int, high: int) -> Any:
+        asked.append((name, spec.kind, low - market.start_ns, high - market.start_ns))
+        return open_baseline("flat", market, spec, low, high)
+
+    monkeypatch.setattr("lobgym.agents.baselines.open_baseline", watched)
+    second = 1_000_000_000
+    for parts in (((0, 100), (120, 250), (260, 300)), ((0, 200), (220, 300))):
+        train = [(market.start_ns + low * second, market.start_ns + high * second) for low, high in parts]
+        fit_named(market, train, {"name": "linear", "kind": "target"})
+    assert asked == [("linear", "target", 120 * second, 250 * second), ("linear", "target", 60 * second, 200 * second)]
+
+
+def test_another_tape_than_that_of_the_study_is_not_played(tmp_path: Path) -> None:
+    task = {"tape": "synth?minutes=6", "tape_digest": "0" * 64}
+    with pytest.raises(EvaluationError, match="start it anew"):
+        fold_cell(task, tmp_path)
+
+
+def test_a_ratio_needs_three_results_that_differ() -> None:
+    assert _psr([1.0, 2.0], 2) is None
+    assert _psr([1.0, 1.0, 1.0], 3) is None
+    assert _psr([-1.0, 0.0, 1.0], 3) == 0.5
+    assert 0.5 < (_psr([-1.0, 0.0, 4.0, 3.0], 2) or 0.0) < (_psr([-1.0, 0.0, 4.0, 3.0], 4) or 0.0)
+
+
+def test_a_desk_that_looks_back_across_the_gap_is_refused(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"seeds": (0, 1), "episodes": 1, "horizon": 40, "backend": "serial"}
+    maker = {"name": "fixed-maker", "kind": "maker"}
+    scheme = {"kind": "forward", "folds": 1}
+    with pytest.raises(JobError, match=r"looks back 61 s, the gaps .* for 60 s: give .* 61000000000"):
+        cross_validate("synth?minutes=6", scheme, maker, tmp_path, margin=Margin(60_000_000_000), **given)
+    assert cross_validate("synth?minutes=6", scheme, maker, tmp_path, **given)["rows"][0]["train_s"] > 0
+    # What fits are made of is covered by default.
+    market = market_for("synth?minutes=6")
+    for kind in ("grid", "target", "maker"):
+        for name in available_baselines(kind, suite=True):
+            spec = baseline_spec(name, DeskSpec.for_market(market, kind))
+            assert spec.layout.lookback_ns <= Margin().lookback_ns, name
+
+
 def test_a_fitted_baseline_walks_forward(tmp_path: Path) -> None:
     result = cross_validate(
         "synth?minutes=10", {"kind": "forward", "folds": 1},
@@ -192,7 +314,7 @@ def test_a_fitted_baseline_walks_forward(tmp_path: Path) -> None:
     (row,) = result["rows"]
     assert len(row["pnl"]) == 4
     market = market_for("synth?minutes=10")
-    assert row["train_s"] == pytest.approx((market.end_ns - market.start_ns) / 2e9 - 60, abs=1)
+    assert row["train_s"] == pytest.approx((market.end_ns - market.start_ns) / 2e9 - 61, abs=1e-6)
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------
@@ -241,6 +363,7 @@ def test_the_sharpe_command_reads_the_ledger(command: typer.Typer, tmp_path: Pat
     printed = json.loads(run.output)
     assert printed["trials"] == 20
     assert printed["dsr"] < printed["psr"]
+    assert (printed["episodes"], printed["moments"]["count"]) == (4, 2), "two fit side by side into the test part"
     run = CliRunner().invoke(command, [*words, *COMMON[:6], "--this-tape"], catch_exceptions=False)
     assert "best of 1 trials" in " ".join(run.output.split())
 

@@ -8,8 +8,10 @@ position does not.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +22,17 @@ from lobgym.envs.markets import market_for
 from lobgym.experiments.errors import EvaluationError
 from lobgym.experiments.evaluation.episodes import Played, play, play_codes
 from lobgym.experiments.evaluation.evaluate import EvalConfig, Evaluator
+from lobgym.experiments.evaluation.intervals import iqm_interval
 from lobgym.experiments.studies.contestants import Contestant
 from lobgym.experiments.studies.costs import PPB_PER_BPS, dearer, slower
 from lobgym.experiments.studies.random_entry import entry_cell, entry_study, entry_table, permutation_p, shuffled
 from lobgym.experiments.studies.regimes import FIGURES, measure_regimes, regime_study, regime_table, thirds
 from lobgym.experiments.studies.setting import Setting, setting_of
-from lobgym.experiments.studies.sweeps import break_even, crossing, sweep, sweep_cell, sweep_table
+from lobgym.experiments.studies.sweeps import break_even, break_even_interval, crossing, sweep, sweep_cell, sweep_table
 from lobgym.sim.desk import Desk
 from lobgym.sim.desk_spec import DeskSpec
 from lobgym.sim.instrument import SYNTH, FeeTier
+from lobgym.sim.latency import LatencyQuantiles
 from lobgym.sim.market import Market
 from lobgym.sim.params import SimParams
 
@@ -66,6 +70,19 @@ def test_episodes_add_up_to_the_evaluators_seeds(market: Market, name: str) -> N
     assert list(played.by_seed("fills").values()) == [one.fills for one in metrics]
     assert played.episodes == 8
     assert sum(played.fills.tolist()) > 0
+
+
+def test_where_delays_are_drawn_they_are_drawn_as_the_evaluator_draws_them(market: Market) -> None:
+    params = SimParams(latency=LatencyQuantiles((0, 300_000_000), (0, 200_000_000)))
+    policy, spec = Contestant.of("random@target").open(market, None, params)
+    played = play(market, spec, policy, CONFIG)
+    metrics = Evaluator(market, CONFIG).run([policy], spec, "fixed").per_seed
+    assert list(played.by_seed().values()) == [one.pnl_units for one in metrics]
+    # Seed 3 with the draws of seed 0 is another result: the draws decide.
+    desk = Desk(spec, market, CONFIG.episodes)
+    desk.reset(CONFIG.starts(market, 3, spec.interval_ns), 0)
+    moved = sum(desk.step(codes)[1].pnl for codes in played.codes[:, CONFIG.episodes :])
+    assert moved.tolist() != played.pnl[CONFIG.episodes :].tolist()
 
 
 def test_the_same_actions_earn_the_same_again(market: Market, drawn: Played) -> None:
@@ -190,6 +207,62 @@ def test_a_sweep_has_every_cell_once_and_finds_them_again(setting: Setting, tmp_
     assert len(sweep_table(result)) == 9
 
 
+def test_a_sweeps_figures_are_those_of_single_runs_at_those_venues(tmp_path: Path) -> None:
+    alpha = Setting.of(ALPHA, EvalConfig((0, 1, 5), 4, 600, "all"))
+    one = Contestant.of(f"{KNOWN}:threshold")
+    options = {"extra_bps": (4.0, 20.0), "delays_ms": (400.0, 20_000.0), "backend": "serial"}
+    (row,) = sweep([one], alpha, tmp_path, **options)["rows"]  # type: ignore[arg-type]
+    market = alpha.market()
+    _, spec = one.open(market)
+    base = spec.params
+    maker, taker = market.instrument.maker_fee_ppb, market.instrument.taker_fee_ppb
+    unit = float(market.instrument.money_unit) / 4
+
+    def played(**changes: int) -> Played:
+        policy, own = one.open(market, None, base.replace(**changes))
+        return play(market, own, policy, alpha.config)
+
+    def mean(found: Played) -> float:
+        return unit * sum(found.by_seed().values()) / 3
+
+    plain = played()
+    costs = [plain, *(played(maker_fee_ppb=maker + ppb, taker_fee_ppb=taker + ppb) for ppb in (400_000, 2_000_000))]
+    ways = [(base.entry_ns + ns, base.response_ns + ns) for ns in (400_000_000, 20_000_000_000)]
+    delays = [plain, *(played(entry_ns=there, response_ns=back) for there, back in ways)]
+    assert row["pnl_by_cost"] == pytest.approx([mean(found) for found in costs])
+    assert row["pnl_by_delay"] == pytest.approx([mean(found) for found in delays])
+    assert row["pnl_by_cost"][0] > 0.0 > row["pnl_by_cost"][2]
+    pnl, fees, traded = (int(getattr(plain, name).sum()) for name in ("pnl", "fees", "turnover"))
+    assert fees > 0
+    assert row["break_even_extra_bps"] == pytest.approx(1e4 * pnl / traded)
+    assert row["break_even_all_in_bps"] == pytest.approx(1e4 * (pnl + fees) / traded)
+    # What is read off is a line between swept points: exact, where a policy does not look at fees.
+    assert row["swept_extra_bps"] == pytest.approx(row["break_even_extra_bps"], rel=1e-3)
+    assert row["break_even_delay_ms"] is not None
+    assert row["break_even_delay_ms"] == crossing((0.0, 400.0, 20_000.0), [mean(found) for found in delays])
+    seeds = [unit * value for value in plain.by_seed().values()]
+    found = iqm_interval(seeds)
+    assert (row["pnl"]["iqm"], row["pnl"]["low"], row["pnl"]["high"]) == pytest.approx(
+        (found.iqm, found.low, found.high)
+    )
+    pairs = [list(plain.by_seed(name).values()) for name in ("pnl", "turnover")]
+    assert (row["extra_bps_low"], row["extra_bps_high"]) == break_even_interval(*pairs)
+    assert row["extra_bps_low"] <= row["break_even_extra_bps"] <= row["extra_bps_high"]
+
+
+def test_a_break_even_costs_interval_is_that_of_sums() -> None:
+    """All 27 resamples of three seeds enumerated; the last seed hardly traded, and hardly matters."""
+    pnl, turnover = [300, 100, -5], [10_000, 20_000, 1]
+    exact = sorted(
+        1e4 * sum(pnl[k] for k in drawn) / sum(turnover[k] for k in drawn) for drawn in product(range(3), repeat=3)
+    )
+    low, high = break_even_interval(pnl, turnover, level=0.6) or (0.0, 0.0)
+    assert (low, high) == (exact[5], exact[21])  # the fifths' edges lie within steps of three equal resamples
+    assert low < (break_even(pnl, turnover) or 0.0) < high
+    assert break_even_interval([0, 0], [0, 0]) is None
+    assert break_even_interval([7, 0], [100, 0]) == (700.0, 700.0)
+
+
 def test_where_a_sweep_crosses_zero() -> None:
     assert crossing([0.0, 1.0, 3.0], [2.0, 1.0, -1.0]) == 2.0
     assert crossing([0.0, 1.0], [2.0, 0.0]) == 1.0
@@ -262,6 +335,39 @@ def test_surrogates_play_the_same_actions_at_other_times(drawn: Played) -> None:
     assert wheels(moved) == wheels(drawn.codes)
     with pytest.raises(EvaluationError, match="2 episodes"):
         shuffled(drawn.codes[:, :1], 0)
+
+
+def test_every_arrangement_is_equally_likely() -> None:
+    """Three episodes of two steps: 6 deals times 8 turns, counted over 4,800 draws; by chi square, 47 degrees."""
+    codes = np.array([[[10 * e + t] for e in range(3)] for t in range(2)], np.int32)
+    seen = Counter(shuffled(codes, seed)[0, :, 0].tobytes() for seed in range(4_800))
+    assert len(seen) == 48
+    assert sum((count - 100) ** 2 / 100 for count in seen.values()) < 82.7  # the 0.1% point
+
+
+def test_random_entry_is_a_policy_against_its_own_arrangements(setting: Setting, tmp_path: Path) -> None:
+    """Each figure again from single plays."""
+    names = [Contestant.of(name) for name in ("random@target", "imbalance-taker@target")]
+    rows = entry_study(names, setting, tmp_path, surrogates=19, backend="serial")["rows"]
+    market = setting.market()
+    unit = float(market.instrument.money_unit) / len(CONFIG.seeds) / CONFIG.episodes
+    raw = []
+    for one, row in zip(names, rows, strict=True):
+        policy, spec = one.open(market)
+        own = play(market, spec, policy, CONFIG)
+        others = [play_codes(market, spec, shuffled(own.codes, number), CONFIG) for number in range(19)]
+        pnl, surrogates = int(own.pnl.sum()), [int(other.pnl.sum()) for other in others]
+        assert len(set(surrogates)) > 1
+        assert row["pnl"] == pytest.approx(unit * pnl)
+        assert row["random_pnl"] == pytest.approx(unit * sum(surrogates) / 19)
+        assert row["best_random_pnl"] == pytest.approx(unit * max(surrogates))
+        assert row["turnover"] == pytest.approx(unit * int(own.turnover.sum()))
+        assert row["random_turnover"] == pytest.approx(unit * sum(int(other.turnover.sum()) for other in others) / 19)
+        assert row["p"] == sum(value >= pnl for value in (pnl, *surrogates)) / 20
+        raw.append(row["p"])
+    small, large = sorted(range(2), key=lambda k: (raw[k], k))
+    assert rows[small]["p_holm"] == min(1.0, 2 * raw[small])
+    assert rows[large]["p_holm"] == max(rows[small]["p_holm"], raw[large])
 
 
 def test_who_knows_when_beats_random_times_and_who_only_holds_does_not(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ of its own, and leaves nothing behind that counts.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from lobgym.agents.errors import JobError
 from lobgym.agents.trials import LEDGER_FILE, read_trials
 from lobgym.experiments.cli import app, main
 from lobgym.experiments.errors import EvaluationError, SubmissionError
+from lobgym.experiments.suite import submission
 from lobgym.experiments.suite.plan import SuitePlan
+from lobgym.experiments.suite.players import keep_bundle, steps_of
 from lobgym.experiments.suite.run import Workers, board_again, run_suite
 from lobgym.experiments.suite.submission import Submission, submit_bundle
 from lobgym.runtime.bundle import write_bundle
@@ -98,7 +102,13 @@ def edited(file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     [
         (lambda claim: claim["cells"][1]["pnl_units"].__setitem__(0, 10**12), "claimed to earn .*1000000000000"),
         (lambda claim: claim["cells"][0].update(digest="0" * 64), "other figures differ"),
-        (lambda claim: claim.update(digest="0" * 64), "contradicts itself"),
+        (lambda claim: claim["cells"][0].update(score_bps=1e6), "which score .* not 1000000"),
+        (lambda claim: claim["cells"].insert(0, claim["cells"][0] | {"pnl_units": [10**12] * 5}), "two results on one"),
+        (lambda claim: claim.update(digest="0" * 64), "contradicts itself: its digest"),
+        (lambda claim: claim.update(policy_sha256="0" * 64), "contradicts itself: its policy_sha256"),
+        (lambda claim: claim.update(name="other"), "contradicts itself: its name"),
+        (lambda claim: claim.update(episodes=3), "claimed are 5 seeds of 3 episodes"),
+        (lambda claim: claim["cells"].append(claim["cells"][0] | {"tape_digest": "0" * 64}), "only in one of them"),
         (lambda claim: claim.update(bundle_sha256="0" * 64), "another bundle than the one claimed for"),
         (lambda claim: claim["cells"].pop(), "only in one of them"),
         (lambda claim: claim["cells"][0].update(tape_digest="0" * 64), "only in one of them"),
@@ -265,9 +275,37 @@ def test_a_desk_that_cannot_be_judged_is_refused(
     make_bundle: MakeBundle, suite: Path, specs: dict[str, DeskSpec], kind: str, changes: dict[str, Any], message: str
 ) -> None:
     bundle = make_bundle(kind, "theirs", spec=specs[kind].replace(**changes))
+    before = sorted((suite / "cells").iterdir())
     with pytest.raises(SubmissionError, match=message):
         submit(bundle, suite)
     assert not (suite / "submissions").exists()
+    assert sorted((suite / "cells").iterdir()) == before, "it is refused before anything is computed"
+
+
+def test_an_episode_has_ten_decisions_at_least(specs: dict[str, DeskSpec]) -> None:
+    spec = specs["target"]
+    assert steps_of(spec, 10 * spec.interval_ns) == 10
+    with pytest.raises(SubmissionError, match="at least 10 steps"):
+        steps_of(spec, 9 * spec.interval_ns)
+
+
+def test_a_bundle_that_is_exchanged_while_it_is_read_is_refused(
+    make_bundle: MakeBundle, suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = make_bundle("target", "one"), make_bundle("target", "other")
+    monkeypatch.setattr(submission, "keep_bundle", lambda folder, root: keep_bundle(other, root))
+    with pytest.raises(SubmissionError, match="another bundle than the one expected"):
+        submit(one, suite, expect=manifest_sha256(one))
+    assert not (suite / "submissions").exists()
+
+
+def test_a_kept_bundle_that_was_changed_is_not_run(make_bundle: MakeBundle, suite: Path) -> None:
+    found = submit(make_bundle("target", "theirs"), suite)
+    kept = suite / "bundles" / found.claim.bundle_sha256
+    edit(kept, name="renamed")
+    shutil.rmtree(suite / "cells")
+    with pytest.raises(JobError, match="was changed: its manifest has sha256"):
+        board_again(suite, workers=SERIAL)
 
 
 def test_another_instrument_is_refused(make_bundle: MakeBundle, suite: Path, tape: Tape) -> None:
