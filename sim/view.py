@@ -411,6 +411,21 @@ def level_qty(book: BookView, side: int, tick: int, cursor: int) -> int:
     return level_qty_by_id(book, level, cursor) if level >= 0 else 0
 
 
+@njit_inner
+def _first_word(book: BookView, level: int, epoch_row: int) -> int:
+    """The first row of an epoch that says what stands at a level; beyond all rows where none does.
+
+    The rows by which a reset itself empties the book tell nothing about it. They come first, one a level at most.
+    """
+    at = touch_start(book, level)
+    end = touch_start(book, level + 1)
+    if at < end and touch_row(book, at) < epoch_row:
+        at = touch_at(book, level, epoch_row)
+    if at < end and row_flags(row_word(book, touch_row(book, at))) & RESET:
+        at += 1
+    return touch_row(book, at) if at < end else int(book["size"])
+
+
 @njit_lean
 def is_known(book: BookView, side: int, tick: int, cursor: int) -> bool:
     """Whether the tape tells what stands at (side, tick): the snapshot covered it, or a message touched it since.
@@ -435,9 +450,7 @@ def is_known(book: BookView, side: int, tick: int, cursor: int) -> bool:
     if epoch["low"] <= tick <= epoch["high"]:
         return True
     level = find_level(book, side, tick)
-    row = last_touch(book, level, cursor) if level >= 0 else -1
-    # The rows by which the reset itself emptied the book tell nothing about it.
-    return bool(row >= epoch["row"] and (row_flags(row_word(book, row)) & RESET) == 0)
+    return level >= 0 and _first_word(book, level, epoch["row"]) < cursor
 
 
 @njit_inner
