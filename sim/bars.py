@@ -124,7 +124,7 @@ def compile_bars(
     local: Book, with_flow: bool = False, with_tops: bool = False, events: NDArray[np.void] | None = None,
     ghosts: bool = False, exch: Book | None = None,
 ) -> Bars:  # fmt: skip
-    """Bars and trail of a local book, a record that keeps its tables. O(bars + changes of the bests + prints).
+    """Bars and trail of a local book, a record that keeps its tables. O(bars + stamps + prints).
 
     Only `with_flow` can the order flow be looked up, only `with_tops` what the best levels hold; each costs a pass over
     all rows. Funding comes from the tape's events, EVENT_DTYPE[n]; `ghosts` is that of `make_view`. Where the

@@ -77,7 +77,7 @@ TRAIL_FIELDS: Final = (
 def compile_trail(
     local: Book, ghosts: bool, with_flow: bool, with_tops: bool, exch: Book | None = None
 ) -> tuple[dict[str, int], tuple[Any, ...]]:
-    """Compile the trail of a local book. O(changes of its bests + prints), with the flow or the tops O(rows).
+    """Compile the trail of a local book: O(stamps + changes of its bests + prints), with the flow or the tops O(rows).
 
     Returns:
         values by field of TRAIL_FIELDS, and the arrays that must live as long as they are used.

@@ -24,9 +24,7 @@ _SHORTFALL: Final = part("shortfall")
 
 
 @njit_inner
-def task_columns(
-    bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, task: Task
-) -> None:  # fmt: skip
+def task_columns(bars: Bars, encoder: Encoder, econ: Economics, w: World, i: int, task: Task) -> None:
     """Columns of lane `i`'s task, which it has worked on from an empty account."""
     side = task["side"]
     if side == 0:
